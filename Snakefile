@@ -1,0 +1,51 @@
+# mespot: from face videos to intervals of macro- and micro-expressions, scores and pictures.
+# The stages stand in workflow/rules, one file each, in the order of docs/methods.md.
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+given = dict(config)
+
+
+configfile: f"{workflow.basedir}/config.yaml"
+
+
+# Datasets of a --configfile stand instead of the demo's; all else is laid over config.yaml.
+config["datasets"] = given.get("datasets", config["datasets"])
+
+
+include: "workflow/rules/common.smk"
+
+
+rule all:
+    """The table and the page; for a video of one's own, its intervals and pictures."""
+    default_target: True
+    input:
+        own_results() if cfg.video else results(),
+
+
+include: "workflow/rules/demo.smk"
+include: "workflow/rules/decode.smk"
+include: "workflow/rules/align.smk"
+include: "workflow/rules/landmarks.smk"
+include: "workflow/rules/flow.smk"
+include: "workflow/rules/roi.smk"
+include: "workflow/rules/mdmo.smk"
+include: "workflow/rules/features.smk"
+include: "workflow/rules/annotation.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/spot.smk"
+include: "workflow/rules/score.smk"
+include: "workflow/rules/aggregate.smk"
+include: "workflow/rules/report.smk"
+
+
+onstart:
+    # One bad video does not cost the others then: the stages write its failure down and go on.
+    os.environ["MESPOT_KEEP_GOING"] = str(
+        int(workflow.execution_settings.keep_going)
+    )
+
+
+onsuccess:
+    print_result()

@@ -1,0 +1,354 @@
+"""The configuration: every key, its default and its check. `config.yaml` documents each for users.
+
+The models here are the only definition; `workflow/schemas/config.schema.json` is generated from them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mespot.errors import InputError
+from mespot.layouts import video_name
+
+NAME = re.compile(r"^[\w.-]+$")
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Settings(BaseModel):
+    """Settings of one stage; an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def parse(cls, text: str) -> Settings:
+        """Settings from the JSON text of a command's `--settings`."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise InputError(f"--settings: {explain(error)}") from None
+
+    def plain(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")
+
+
+class Demo(Settings):
+    seed: int = 2023
+    subjects: Annotated[int, Field(ge=2, le=9)] = 6
+    videos: Annotated[int, Field(ge=1, le=9)] = 1  # of each subject
+    seconds: Annotated[float, Field(ge=4)] = 12.0  # of each video
+    size: tuple[Count, Count] = (256, 256)  # width and height of the frames, px
+    noise: Annotated[float, Field(ge=0)] = 1.0  # standard deviation, grey levels
+    distractors: list[Literal["blink", "gaze", "head", "light"]] = [
+        "blink",
+        "gaze",
+        "head",
+        "light",
+    ]
+
+
+class Decode(Settings):
+    fps: Positive = 30.0
+    frames_fps: Positive | None = None
+
+
+class Align(Settings):
+    mode: Literal["box", "similarity"] = "similarity"
+    size: Annotated[int, Field(ge=64, le=1024)] = 224
+    margin: Annotated[float, Field(ge=0)] = 0.25
+    detector: Literal["dlib"] = "dlib"
+    min_resemblance: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+
+class Landmarks(Settings):
+    detector: Literal["dlib"] = "dlib"
+    smooth: Annotated[float, Field(ge=0)] = 2.0  # standard deviation in time, frames
+
+
+class Flow(Settings):
+    solver: Literal["tvl1", "opencv"] = "tvl1"
+    tau: Positive = 0.25
+    lam: Positive = 0.15
+    theta: Positive = 0.3
+    scales: Count = 5
+    warps: Count = 5
+    epsilon: Positive = 0.01
+    iterations: Count = 300
+    scale_step: Annotated[float, Field(gt=0, lt=1)] = 0.8
+
+
+class Region(Settings):
+    """The box around some landmarks, widened on each side; one landmark gives a square window."""
+
+    landmarks: Annotated[list[Annotated[int, Field(ge=0, le=67)]], Field(min_length=1)]
+    margin: Annotated[float, Field(ge=0)] = 0.05
+    unit: Literal["inter_ocular", "inner_eye", "px"] = "inter_ocular"
+
+
+class Roi(Settings):
+    set: str = "auw_gcn"
+    nose: Region = Region(landmarks=[29, 30], margin=0.175, unit="inner_eye")
+    sets: dict[str, dict[str, Region]]
+
+    @model_validator(mode="after")
+    def _known_set(self) -> Roi:
+        if self.set not in self.sets:
+            raise ValueError(f"roi set {self.set!r} is none of {sorted(self.sets)}")
+        return self
+
+
+class Mdmo(Settings):
+    roi_share: Share = 0.6
+    nose_share: Share = 0.88
+    max_gap: Annotated[float, Field(ge=0)] = 0.2
+
+
+class Features(Settings):
+    published_unit: Positive = 20.0
+
+
+class Annotation(Settings):
+    offset_zero: Literal["mirror", "apex", "drop"] = "mirror"
+
+
+class Train(Settings):
+    seed: int = 1
+    epochs: Count = 100
+    batch: Count = 128
+    learning_rate: Positive = 0.01
+    weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    decay: Share = 0.96
+    window: Count = 256
+    context: Annotated[int, Field(ge=0)] = 7
+    apex_weight: Positive = 1.8
+    boundary_weight: Positive = 1.0
+    action_weight: Positive = 0.1
+    macro_weight: Positive = 0.5
+    graph_rois: dict[int, list[int]] = {
+        1: [0, 1, 4, 5],
+        2: [2, 3],
+        12: [8, 10],
+        14: [8, 10],
+        25: [9, 11],
+        26: [9, 11],
+    }
+
+
+class Spot(Settings):
+    apex: Share = 0.5
+    min_score: Annotated[float, Field(ge=0, le=1)] = 0.125
+    overlap: Share = 0.5
+    top_macro: Count = 5
+    top_micro: Count = 5
+    # Shortest and longest interval of each type, and how far its ends lie from its apex, seconds.
+    macro_seconds: tuple[Positive, Positive] = (0.5, 4.0)
+    micro_seconds: tuple[Positive, Positive] = (0.1, 0.5)
+    macro_reach: tuple[Positive, Positive] = (0.17, 2.0)
+    micro_reach: tuple[Positive, Positive] = (0.03, 0.3)
+
+
+class Score(Settings):
+    protocols: list[Literal["strict", "megc2020", "auw_gcn", "auw_gcn_distinct"]] = [
+        "strict",
+        "megc2020",
+        "auw_gcn",
+        "auw_gcn_distinct",
+    ]
+
+
+class Report(Settings):
+    headline: str = "strict"
+    dpi: Count = 110
+
+
+class Method(Settings):
+    """A method, written as what differs from its base."""
+
+    base: str | None = None
+    model: str | None = None
+    train: dict[str, Any] = {}
+    spot: dict[str, Any] = {}
+
+
+class Dataset(Settings):
+    layout: Literal["cas_me_sq", "samm_lv", "videos", "features"]
+    demo: bool = False
+    root: str | None = None
+    annotation: str | None = None
+    fps: Positive = 30.0
+    frames_fps: Positive | None = None
+    settings: dict[str, dict[str, Any]] = {}
+
+    @model_validator(mode="after")
+    def _has_videos(self) -> Dataset:
+        if self.demo == (self.root is not None):
+            raise ValueError(
+                "root: the folder of the videos was expected (a demo has none: it is made)"
+            )
+        if self.demo and self.layout not in ("cas_me_sq", "samm_lv"):
+            raise ValueError("layout: a demo is made as cas_me_sq or samm_lv")
+        return self
+
+    @property
+    def frames_per_row(self) -> float:
+        """How many frames of the dataset's own rate make one at the working rate."""
+        return (self.frames_fps or self.fps) / self.fps
+
+
+class Own(Settings):
+    """Which model spots on videos of one's own."""
+
+    dataset: str = "demo_color"
+    method: str = "auw_gcn"
+
+
+STAGES: dict[str, type[Settings]] = {
+    "demo": Demo,
+    "decode": Decode,
+    "align": Align,
+    "landmarks": Landmarks,
+    "flow": Flow,
+    "roi": Roi,
+    "mdmo": Mdmo,
+    "features": Features,
+    "annotation": Annotation,
+    "train": Train,
+    "spot": Spot,
+    "score": Score,
+    "report": Report,
+}
+
+
+class Config(Settings):
+    results: str = "results"
+    video: str | None = None
+    own: Own = Own()
+    datasets: dict[str, Dataset]
+    methods: dict[str, Method]
+    demo: Demo = Demo()
+    align: Align = Align()
+    landmarks: Landmarks = Landmarks()
+    flow: Flow = Flow()
+    roi: Roi
+    mdmo: Mdmo = Mdmo()
+    features: Features = Features()
+    annotation: Annotation = Annotation()
+    train: Train = Train()
+    spot: Spot = Spot()
+    score: Score = Score()
+    report: Report = Report()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        for name in [*self.datasets, *self.methods]:
+            if not NAME.match(name):
+                raise ValueError(
+                    f"name {name!r}: only letters, digits, '_', '.' and '-' are possible"
+                )
+        if self.video and self.own.dataset not in self.datasets:
+            raise ValueError(f"own.dataset {self.own.dataset!r} is none of {list(self.datasets)}")
+        if self.video and self.own.method not in self.methods:
+            raise ValueError(f"own.method {self.own.method!r} is none of {list(self.methods)}")
+        if self.report.headline not in self.score.protocols:
+            raise ValueError(f"report.headline {self.report.headline!r} is not in score.protocols")
+        for dataset in self.datasets:
+            for stage in self.datasets[dataset].settings:
+                if stage not in STAGES:
+                    raise ValueError(f"datasets.{dataset}.settings.{stage}: no such stage")
+                for method in self.methods if stage in ("train", "spot") else [None]:
+                    self.stage(stage, dataset, method)
+        for method in self.methods:
+            for stage in ("train", "spot"):
+                self.stage(stage, None, method)
+        return self
+
+    def stage(self, stage: str, dataset: str | None = None, method: str | None = None) -> Settings:
+        """Settings of a stage: the config's, what the method differs in, what the dataset does."""
+        settings = {} if stage == "decode" else getattr(self, stage).plain()
+        if method is not None and stage in ("train", "spot"):
+            for link in reversed(self.lineage(method)):
+                settings |= getattr(self.methods[link], stage)
+        if dataset is not None:
+            if stage == "decode":
+                entry = self.datasets[dataset]
+                settings = {"fps": entry.fps, "frames_fps": entry.frames_fps}
+            settings |= self.datasets[dataset].settings.get(stage, {})
+        return STAGES[stage].model_validate(settings)
+
+    @property
+    def own_name(self) -> str:
+        """The name under which the results of one's own video stand."""
+        return video_name(Path(self.video or ""))
+
+    def with_own_video(self) -> Config:
+        """This configuration with one's own video as a dataset, prepared as the model's was."""
+        if self.own_name in self.datasets:
+            raise InputError(f"{self.video}: a dataset is called {self.own_name}; rename the video")
+        like = self.datasets[self.own.dataset]
+        own = Dataset(layout="videos", root=self.video, fps=like.fps, settings=like.settings)
+        return self.model_copy(update={"datasets": {**self.datasets, self.own_name: own}})
+
+    def lineage(self, method: str) -> list[str]:
+        """The method, its base, the base's base and so on."""
+        chain = [method]
+        while base := self.methods[chain[-1]].base:
+            if base not in self.methods:
+                raise ValueError(
+                    f"methods.{chain[-1]}.base {base!r} is none of {list(self.methods)}"
+                )
+            if base in chain:
+                raise ValueError(f"methods: {' -> '.join([*chain, base])} goes round in a circle")
+            chain.append(base)
+        return chain
+
+    def model(self, method: str) -> str:
+        """What names the method's model class: its own entry's, or else its base's."""
+        named = (self.methods[link].model for link in self.lineage(method))
+        return next((model for model in named if model), "auw_gcn")
+
+
+def load(values: dict[str, Any]) -> Config:
+    """The checked configuration from Snakemake's `config` or a parsed YAML file.
+
+    Raises InputError that names each wrong key, its value and what was expected.
+    """
+    try:
+        config = Config.model_validate(values)
+    except ValidationError as error:
+        raise InputError(f"config: {explain(error)}") from None
+    return config.with_own_video() if config.video else config
+
+
+def load_file(path: str | Path) -> Config:
+    """The configuration of a YAML file. Raises InputError."""
+    try:
+        values = yaml.safe_load(Path(path).read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: cannot be read as YAML: {error}") from None
+    return load(values)
+
+
+def explain(error: ValidationError) -> str:
+    """A line for each fault: the key, what was expected, what was there."""
+    lines = []
+    for fault in error.errors():
+        key = ".".join(str(part) for part in fault["loc"]) or "(whole)"
+        if fault["type"] == "extra_forbidden":
+            lines.append(f"{key}: unknown key; config.yaml lists every key there is")
+        else:
+            given = fault["input"] if isinstance(fault["input"], str | int | float) else None
+            was = f" (given: {given!r})" if given is not None else ""
+            lines.append(f"{key}: {fault['msg']}{was}")
+    return "\n  ".join(lines)
+
+
+def schema() -> str:
+    """The JSON schema of the configuration, as kept in workflow/schemas."""
+    return json.dumps(Config.model_json_schema(), indent=2, sort_keys=True) + "\n"

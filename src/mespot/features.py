@@ -1,0 +1,157 @@
+"""features: the dataset's feature store, from mdmo or from feature files as the authors published.
+
+`features.h5` holds a group /{subject}/{video} with `mdmo` (T-1, R, 2) float32 px/frame and `valid`
+(T-1,) bool; attributes `fps` and `inter_ocular` (px; NaN where unknown). Videos that failed are in
+the file's attribute `missing`, as a JSON object from video to the error's message.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+
+from mespot import store
+from mespot.config import Features
+from mespot.errors import InputError, failure
+from mespot.layouts import segments
+
+# Rows of a published segment: 256 with 7 of context on each side.
+SEGMENT, CONTEXT = 256, 7
+
+
+class Feature(NamedTuple):
+    subject: str
+    video: str
+    mdmo: np.ndarray  # (T-1, R, 2) float32 px/frame
+    valid: np.ndarray  # (T-1,) bool
+    fps: float
+    inter_ocular: float  # px; NaN where unknown
+
+
+def collect(files: Sequence[Path], subjects: Sequence[str], out: Path, settings: Features) -> None:
+    """Gather the mdmo files of a dataset's videos; `subjects` names whose each one is."""
+    missing = {}
+    with store.create(out, stage="features", settings=settings.plain(), units="px/frame") as store_:
+        for path, subject in zip(files, subjects, strict=True):
+            if message := failure(path):
+                missing[path.stem] = message
+                continue
+            with store.read(path) as file:
+                _write(
+                    store_,
+                    Feature(
+                        subject,
+                        path.stem,
+                        file["mdmo"][:],
+                        file["valid"][:],
+                        float(file.attrs["fps"]),
+                        float(file.attrs["inter_ocular"]),
+                    ),
+                )
+        store_.attrs["missing"] = json.dumps(missing)
+        if len(missing) == len(files):
+            raise InputError(
+                f"every video of the dataset failed; the first: {missing[files[0].stem]}"
+            )
+    for video, message in missing.items():
+        print(f"warning: {video} is left out: {message}", file=sys.stderr)
+
+
+def import_published(root: Path, fps: float, out: Path, settings: Features) -> None:
+    """Join the authors' segment files below `root` to whole videos.
+
+    Raises InputError where two segments disagree on the rows that they share.
+    """
+    by_video: dict[tuple[str, str], dict[int, Path]] = {}
+    for path, name in segments(root):
+        by_video.setdefault((path.parent.name, name["video"]), {})[int(name["start"])] = path
+    if not by_video:
+        raise InputError(f"{root}: no segment file like casme_015/casme_015_0401_0256.npz in it")
+    with store.create(out, stage="features", settings=settings.plain(), units="px/frame") as file:
+        for (subject, video), parts in sorted(by_video.items()):
+            mdmo = join(parts) * np.float32(settings.published_unit)
+            _write(file, Feature(subject, video, mdmo, np.ones(len(mdmo), bool), fps, float("nan")))
+        file.attrs["missing"] = "{}"
+
+
+def join(parts: Mapping[int, Path]) -> np.ndarray:
+    """One video's rows (T-1, R, 2) from its segments by first row.
+
+    Segment s holds rows s - 7 to s + 262; what is before row 0 and after the last is zero. Zero rows
+    at the video's end are that padding, and go.
+    """
+    starts = sorted(parts)
+    if starts != list(range(0, SEGMENT * len(starts), SEGMENT)):
+        raise InputError(
+            f"{parts[starts[0]]}: segments begin at rows {starts}; every {SEGMENT}th was expected"
+        )
+    arrays = [_segment(parts[start]) for start in starts]
+    for first, second, start in zip(arrays, arrays[1:], starts[1:], strict=False):
+        if not np.array_equal(first[SEGMENT:], second[: 2 * CONTEXT]):
+            raise InputError(
+                f"{parts[start]}: its first {2 * CONTEXT} rows are not the last of the segment before; "
+                "both must come from the same video: unpack the published archive again"
+            )
+    rows = [array[CONTEXT : CONTEXT + SEGMENT] for array in arrays]
+    whole = np.concatenate([*rows, arrays[-1][CONTEXT + SEGMENT :]]).astype(np.float32)
+    moving = np.flatnonzero(whole.any((1, 2)))
+    return whole[: moving[-1] + 1 if len(moving) else 0]
+
+
+def load(path: Path) -> list[Feature]:
+    """All videos of a feature store, by subject and name. Raises InputError."""
+    with store.read(path) as file:
+        return [
+            Feature(
+                subject,
+                video,
+                file[subject][video]["mdmo"][:],
+                file[subject][video]["valid"][:],
+                float(file[subject][video].attrs["fps"]),
+                float(file[subject][video].attrs["inter_ocular"]),
+            )
+            for subject in sorted(file)
+            for video in sorted(file[subject])
+        ]
+
+
+def lengths(path: Path) -> dict[str, tuple[str, int]]:
+    """Subject and number of frames of each video in a feature store."""
+    with store.read(path) as file:
+        return {
+            video: (subject, file[subject][video]["valid"].shape[0] + 1)
+            for subject in file
+            for video in file[subject]
+        }
+
+
+def missing(path: Path) -> dict[str, str]:
+    """The videos that failed, and why, of a feature store."""
+    with store.read(path) as file:
+        return json.loads(file.attrs["missing"])
+
+
+def _segment(path: Path) -> np.ndarray:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            feature = file["feature"]
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(
+            f"{path}: not a published segment ({error}); `feature` was expected"
+        ) from None
+    expected = SEGMENT + 2 * CONTEXT
+    if feature.ndim != 3 or feature.shape[0] != expected or feature.shape[2] != 2:
+        raise InputError(f"{path}: feature is {feature.shape}; ({expected}, R, 2) was expected")
+    return feature
+
+
+def _write(file: h5py.File, feature: Feature) -> None:
+    group = file.create_group(f"{feature.subject}/{feature.video}")
+    group["mdmo"], group["valid"] = feature.mdmo, feature.valid
+    group.attrs["fps"], group.attrs["inter_ocular"] = feature.fps, feature.inter_ocular

@@ -1,0 +1,76 @@
+"""graph: which ROIs move together: the AU co-occurrence adjacency of the graph convolution.
+
+Yin et al., ICME 2023, arXiv 2303.09114, section 3.2: action units that are annotated together link
+the ROIs that they move.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+
+# The ROIs that each action unit moves (the paper's table). ROIs are numbered as `roi` makes them:
+# 0-2 right brow, 3-5 left brow, 6-7 nose, 8-11 mouth. Other AUs are left out of the count.
+AU_ROIS: dict[int, tuple[int, ...]] = {
+    1: (0, 1, 4, 5),
+    2: (2, 3),
+    12: (8, 10),
+    14: (8, 10),
+    25: (9, 11),
+    26: (9, 11),
+}
+
+
+def au_numbers(text: Any, published: bool = False) -> list[int]:
+    """The AUs of one annotated expression, each once, in the order written.
+
+    `text` is what the annotations hold: "4(B/C)+7B" -> [4, 7], "L12" -> [12], 12 -> [12],
+    "?", an empty cell and NaN -> []. Intensities (A to E), sides (L, R, A), and remarks are not
+    kept; AUs in doubt ("ref(7)", "12A or 14A") count like any other.
+
+    The published adjacencies leave one-sided AUs out, and more: with `published` an AU right after
+    an L or R is skipped ("L12+25" -> [25]; "A12" and "(L/A)12" stay), and an annotation whose first
+    letter is R is skipped whole ("R12B+25+26" -> []).
+    """
+    if text is None or (isinstance(text, float) and not np.isfinite(text)):
+        return []
+    if isinstance(text, float) and text.is_integer():
+        text = int(text)  # a column of integers with empty cells comes out of pandas as floats
+    text = str(text)
+    if published and text.startswith("R"):
+        return []
+    numbers = re.findall(r"(?<![LR\d])\d+" if published else r"\d+", text)
+    return list(dict.fromkeys(int(number) for number in numbers))
+
+
+def adjacency(
+    aus: Iterable[Any],
+    rois_of_au: Mapping[int, Sequence[int]] = AU_ROIS,
+    n_rois: int = 12,
+    published: bool = False,
+) -> np.ndarray:
+    """(R, R) float64: how often ROI j moves along with ROI i, rows normalised by their sum.
+
+    `aus` holds the AUs of each annotated expression as written. An expression with two or more AUs
+    of the table links each ROI of one with each ROI of the other, for each pair of AUs; one with a
+    single such AU links each of that AU's ROIs with itself alone. Rows of ROIs that no annotated AU
+    moves stay zero (the nose's, in the paper's table).
+    `published` reads the AUs as `au_numbers` says.
+    """
+    for au, rois in rois_of_au.items():
+        if any(not 0 <= roi < n_rois for roi in rois):
+            raise ValueError(f"AU {au} must move ROIs between 0 and {n_rois - 1}, not {rois}")
+    counts = np.zeros((n_rois, n_rois))
+    for text in aus:
+        present = [au for au in au_numbers(text, published) if au in rois_of_au]
+        if len(present) == 1:
+            rois = list(rois_of_au[present[0]])
+            counts[rois, rois] += 1
+        for one, other in permutations(present, 2):
+            counts[np.ix_(rois_of_au[one], rois_of_au[other])] += 1
+    sums = counts.sum(axis=1, keepdims=True)
+    return np.divide(counts, sums, out=np.zeros_like(counts), where=sums > 0)

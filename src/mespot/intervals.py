@@ -1,0 +1,43 @@
+"""Tables of intervals: annotated or spotted, one row an expression, frames inclusive and 0-based."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mespot.errors import InputError
+from mespot.store import replacing
+
+TYPES = ("macro", "micro")
+ANNOTATION_COLUMNS = ["subject", "video", "type", "onset", "apex", "offset", "au", "source_row"]
+INTERVAL_COLUMNS = ["subject", "video", "type", "onset", "apex", "offset", "score"]
+
+
+def load_intervals(path: Path) -> pd.DataFrame:
+    """A table with at least the columns video, type, onset and offset.
+
+    Raises InputError for an unreadable file, a missing column or an unknown type.
+    """
+    try:
+        table = pd.read_csv(path, dtype={"subject": str, "video": str, "au": str})
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as CSV ({error})") from None
+    missing = [name for name in ("video", "type", "onset", "offset") if name not in table]
+    if missing:
+        raise InputError(f"{path}: no column {', '.join(missing)}; there are {', '.join(table)}")
+    for name in ("onset", "offset"):
+        if len(table) and not pd.api.types.is_numeric_dtype(table[name]):
+            raise InputError(f"{path}: column {name} holds something other than frame numbers")
+    unknown = sorted(set(table["type"]) - set(TYPES))
+    if unknown:
+        raise InputError(f"{path}: type {unknown[0]!r}; macro or micro was expected")
+    return table
+
+
+def write_table(rows: Sequence[dict[str, Any]], columns: Sequence[str], path: Path) -> None:
+    """Write rows as CSV with these columns, also where there is no row."""
+    with replacing(path) as temporary:
+        pd.DataFrame(rows, columns=list(columns)).to_csv(temporary, index=False)

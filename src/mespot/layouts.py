@@ -1,0 +1,111 @@
+"""Where a dataset's videos lie: from a folder as distributed to subjects and videos.
+
+A video is a file, or a folder of numbered frames. Its name here is the one of the published CSVs:
+`casme_015_0101`, `samm_006_1`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+from mespot.errors import InputError
+
+IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
+VIDEOS = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ts"}
+CAS_ME_SQ_FOLDER = re.compile(r"^(?P<subject>\d+)_(?P<code>\d{4})")
+SAMM_LV_FOLDER = re.compile(r"^(?P<subject>\d{3})_(?P<number>\d+)$")
+SEGMENT = re.compile(r"^(?P<video>.+)_(?P<start>\d+)\.npz$")
+
+
+class Video(NamedTuple):
+    subject: str
+    video: str
+    path: str  # a video file, a folder of frames, or (published features) a subject's folder
+
+
+def find(layout: str, root: str | Path) -> list[Video]:
+    """The videos of a dataset, by subject and name.
+
+    Raises InputError if the folder is missing, holds no video or two of one name.
+    """
+    root = Path(root)
+    if not root.exists():
+        raise InputError(f"{root}: no such file or folder; set the dataset's root in config.yaml")
+    videos = sorted(LAYOUTS[layout](root))
+    if not videos:
+        raise InputError(f"{root}: no video found in it; a folder of layout {layout} was expected")
+    for name, times in Counter(video.video for video in videos).items():
+        if times > 1:
+            paths = ", ".join(video.path for video in videos if video.video == name)
+            raise InputError(f"{root}: {times} videos would be named {name} ({paths}); rename one")
+    return videos
+
+
+def cas_me_sq(root: Path) -> list[Video]:
+    """rawpic/s15/15_0101disgustingteeth/img001.jpg"""
+    videos = []
+    for folder in _folders(root / "rawpic" if (root / "rawpic").is_dir() else root, "s*/*"):
+        match = CAS_ME_SQ_FOLDER.match(folder.name)
+        if match and folder.parent.name == f"s{match['subject']}":
+            subject = f"casme_{int(match['subject']):03d}"
+            videos.append(Video(subject, f"{subject}_{match['code']}", str(folder)))
+    return videos
+
+
+def samm_lv(root: Path) -> list[Video]:
+    """006_1/006_1_0001.jpg"""
+    videos = []
+    for folder in _folders(root, "*"):
+        if match := SAMM_LV_FOLDER.match(folder.name):
+            subject = f"samm_{match['subject']}"
+            videos.append(Video(subject, f"{subject}_{match['number']}", str(folder)))
+    return videos
+
+
+def videos(root: Path) -> list[Video]:
+    """A video file, a folder of frames, or a folder of such; a folder between names the subject."""
+    if is_video(root):
+        return [Video(video_name(root), video_name(root), str(root))]
+    found = []
+    for path in root.iterdir():
+        if is_video(path):
+            found.append(Video(video_name(path), video_name(path), str(path)))
+        elif path.is_dir():
+            inside = [inner for inner in path.iterdir() if is_video(inner)]
+            found += [Video(video_name(path), video_name(inner), str(inner)) for inner in inside]
+    return found
+
+
+def features(root: Path) -> list[Video]:
+    """The authors' segment files: {subject}/{video}_{first row}.npz, at any depth."""
+    named = {(path.parent, match["video"]) for path, match in segments(root)}
+    return [Video(folder.name, video, str(folder)) for folder, video in named]
+
+
+def segments(root: Path) -> list[tuple[Path, re.Match[str]]]:
+    """The segment files below a folder, each with its name taken apart."""
+    matches = ((path, SEGMENT.match(path.name)) for path in root.rglob("*.npz"))
+    return [(path, match) for path, match in matches if match]
+
+
+LAYOUTS = {"cas_me_sq": cas_me_sq, "samm_lv": samm_lv, "videos": videos, "features": features}
+
+
+def is_video(path: Path) -> bool:
+    """Whether a path is a video file by its ending, or a folder that holds frames."""
+    if path.is_dir():
+        return any(entry.suffix.lower() in IMAGES for entry in path.iterdir())
+    return path.suffix.lower() in VIDEOS
+
+
+def video_name(path: Path) -> str:
+    """A video's name: its file's, with whatever is not a letter, digit, '.', '_' or '-' as '_'."""
+    stem = path.stem if path.suffix.lower() in VIDEOS else path.name
+    return re.sub(r"[^\w.-]+", "_", stem).strip("_.") or "video"
+
+
+def _folders(root: Path, pattern: str) -> list[Path]:
+    return [path for path in root.glob(pattern) if path.is_dir()]

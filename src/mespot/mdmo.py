@@ -1,0 +1,121 @@
+"""mdmo: main directional mean optical flow of each region, head motion removed.
+
+MDMO: Liu et al. 2016, doi 10.1109/TAFFC.2015.2485205; the sectors and shares are AUW-GCN's.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from mespot import store
+from mespot.config import Mdmo
+from mespot.progress import progress
+from mespot.roi import OUTSIDE
+
+# Where the four direction sectors are cut, degrees from +x towards +y.
+ROI_CUTS = (30, 150, 210, 330)
+NOSE_CUTS = (45, 135, 225, 315)
+FRAMES_A_BLOCK = 256
+
+
+def mdmo(roi: Path, align: Path, out: Path, settings: Mdmo) -> None:
+    """Write `mdmo` (T-1, R, 2) float32 px/frame, `head` (T-1, 2) px/frame and `valid` (T-1,) bool.
+
+    `valid` is False where the face was covered or lost for longer than `settings.max_gap` seconds;
+    the motion there is 0. Shorter gaps are interpolated.
+    """
+    with store.read(roi) as windows, store.read(align) as aligned:
+        n, n_rois = windows["roi"].shape[:2]
+        motion = np.zeros((n, n_rois, 2), np.float32)
+        head = np.zeros((n, 2), np.float32)
+        blocks = list(store.blocks(n, FRAMES_A_BLOCK))
+        for block in progress(blocks, f"mdmo {roi.stem}", n, FRAMES_A_BLOCK):
+            vectors, inside = _vectors(windows["nose"][block])
+            head[block] = main_direction(vectors, inside, NOSE_CUTS, settings.nose_share)[:, 0]
+            vectors, inside = _vectors(windows["roi"][block])
+            vectors -= head[block, None, None]
+            motion[block] = main_direction(vectors, inside, ROI_CUTS, settings.roi_share)
+        repeat, seen = aligned["repeat"][:], aligned["valid"][:]
+        fps = float(windows.attrs["fps"])
+        motion, head = share_repeats(motion, repeat), share_repeats(head, repeat)
+        valid = bridge(motion, seen[1:] & seen[:-1], round(settings.max_gap * fps))
+        with store.create(
+            out,
+            stage="mdmo",
+            settings=settings.plain(),
+            units="px/frame",
+            fps=fps,
+            source=windows.attrs["source"],
+            regions=list(windows.attrs["regions"]),
+            inter_ocular=windows.attrs["inter_ocular"],
+        ) as file:
+            file["mdmo"] = motion
+            file["head"] = head
+            file["valid"] = valid
+
+
+def main_direction(
+    vectors: np.ndarray, inside: np.ndarray, cuts: tuple[int, ...], share: float
+) -> np.ndarray:
+    """MDMO of each region: (T, R, 2) from flow vectors (T, R, P, 2), of which `inside` count.
+
+    The fullest of the four sectors; of its vectors the strongest `share`, at least one; their mean
+    direction (the unit vector of their sum) times their mean magnitude. 0 for an empty region.
+    """
+    angle = np.degrees(np.arctan2(vectors[..., 1], vectors[..., 0])) % 360
+    sector = np.where(inside, np.digitize(angle, cuts) % 4, 4)
+    counts = np.stack([(sector == k).sum(-1) for k in range(4)], -1)
+    fullest = counts.argmax(-1)
+    # Magnitudes of the fullest sector, strongest first; -1 stands behind all of them.
+    magnitude = np.where(sector == fullest[..., None], np.linalg.norm(vectors, axis=-1), -1)
+    order = np.argsort(-magnitude, axis=-1, kind="stable")
+    kept = np.maximum((counts.max(-1) * share).astype(int), 1)
+    strongest = (np.arange(order.shape[-1]) < kept[..., None]) & (counts.max(-1, keepdims=True) > 0)
+    magnitude = np.take_along_axis(magnitude, order, -1)
+    vectors = np.take_along_axis(vectors, order[..., None], -2)
+    total = (vectors * strongest[..., None]).sum(-2)
+    length = np.linalg.norm(total, axis=-1, keepdims=True)
+    direction = np.divide(total, length, out=np.zeros_like(total), where=length > 0)
+    mean = (magnitude * strongest).sum(-1) / kept
+    return direction * mean[..., None]
+
+
+def share_repeats(motion: np.ndarray, repeat: np.ndarray) -> np.ndarray:
+    """Share out the motion where frames repeat (a source slower than the working rate).
+
+    A repeated frame shows no motion and the next new one all of it: each row of such a run takes an
+    equal share of the motion that ends it. `motion` (T-1, ...), `repeat` (T,) bool.
+    """
+    moves = np.flatnonzero(~repeat[1:])
+    if not len(moves):
+        return motion
+    length = np.diff(moves, prepend=-1)
+    shared = (motion[moves].T / length).T.repeat(length, axis=0)
+    return np.concatenate([shared, motion[len(shared) :]])
+
+
+def bridge(motion: np.ndarray, seen: np.ndarray, longest: int) -> np.ndarray:
+    """Interpolate `motion` (T-1, R, 2) in place over unseen rows; return which rows then count.
+
+    Runs of at most `longest` unseen rows between seen ones are interpolated in time; longer runs,
+    and those at an end, become 0 and do not count.
+    """
+    valid = seen.copy()
+    edges = np.flatnonzero(np.diff(np.concatenate([[True], seen, [True]]).astype(int)))
+    for start, stop in edges.reshape(-1, 2):
+        if start > 0 and stop < len(seen) and stop - start <= longest:
+            weight = (np.arange(start, stop) - (start - 1)) / (stop - start + 1)
+            weight = weight[:, None, None]
+            motion[start:stop] = (1 - weight) * motion[start - 1] + weight * motion[stop]
+            valid[start:stop] = True
+        else:
+            motion[start:stop] = 0
+    return valid
+
+
+def _vectors(windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Windows (T, R, H, W, 2) int16 as vectors (T, R, H*W, 2) px and which of them are inside."""
+    flat = windows.reshape(*windows.shape[:2], -1, 2)
+    return flat * store.FLOW_UNIT, flat[..., 0] != OUTSIDE

@@ -1,0 +1,216 @@
+"""report: one page with the table of scores and a timeline of each video."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+
+from mespot import store
+from mespot.aggregate import KINDS, SELECTION
+from mespot.config import Report
+from mespot.features import Feature, load, missing
+from mespot.intervals import TYPES, load_intervals
+from mespot.store import replacing
+
+matplotlib.use("agg")
+from matplotlib import pyplot as plt
+
+# Okabe and Ito's colours, told apart by colour-blind people too.
+COLOURS = {"macro": "#0072B2", "micro": "#D55E00"}
+EXCLUDED = "#999999"
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em;
+       color: #1b1b1b; }
+h1 { font-size: 1.6em; } h2 { margin-top: 2em; } figure { margin: 1.5em 0; }
+figure img { width: 100%; } figcaption { color: #555; font-size: .9em; }
+table { border-collapse: collapse; font-size: .92em; }
+th, td { padding: .3em .8em; text-align: right; border-bottom: 1px solid #ddd; }
+th:first-child, td:first-child, th:nth-child(2), td:nth-child(2) { text-align: left; }
+tr.headline { background: #eef5fa; font-weight: 600; } .note { color: #a33; }
+.scroll { overflow-x: auto; }
+"""
+
+
+def report(
+    results: Path,
+    datasets: Sequence[str],
+    methods: Sequence[str],
+    model_of: str | None,
+    summary: Path | None,
+    out: Path,
+    settings: Report,
+) -> None:
+    """Write the page `out` and, beside it, `timelines/{dataset}_{video}_{method}.png`.
+
+    With `model_of`, the intervals are those that another dataset's model gave; else those of the
+    folds. Everything is one file and a folder of pictures: nothing is loaded from elsewhere.
+    """
+    pictures = out.parent / "timelines"
+    pictures.mkdir(parents=True, exist_ok=True)
+    sections = [_summary(summary, settings.headline)] if summary else []
+    for dataset in datasets:
+        sections.append(f"<h2>{html.escape(dataset)}</h2>")
+        folder = results / dataset
+        sections.append(_missing(folder / "features.h5"))
+        annotated = folder / "annotation.csv"
+        truth = load_intervals(annotated) if annotated.exists() else None
+        for feature in load(folder / "features.h5"):
+            for method in methods:
+                run = (
+                    folder
+                    / method
+                    / (f"cross/{model_of}" if model_of else f"folds/{feature.subject}")
+                )
+                spotted = _of_video(load_intervals(run / "intervals.csv"), feature.video)
+                known = None if truth is None else _of_video(truth, feature.video)
+                picture = pictures / f"{dataset}_{feature.video}_{method}.png"
+                with store.read(run / "curves.h5") as curves:
+                    names, values = list(curves.attrs["channels"]), curves[feature.video][:]
+                timeline(
+                    feature,
+                    dict(zip(names, values.T, strict=True)),
+                    known,
+                    spotted,
+                    picture,
+                    settings.dpi,
+                )
+                sections.append(_figure(feature, method, known, spotted, picture))
+    page = f"<!doctype html><html lang=en><meta charset=utf-8><title>mespot</title><style>{STYLE}</style>"
+    page += "<h1>mespot: macro- and micro-expressions</h1>" + "\n".join(sections) + "</html>\n"
+    with replacing(out) as temporary:
+        temporary.write_text(page)
+
+
+def timeline(
+    feature: Feature,
+    curves: dict[str, np.ndarray],
+    annotated: pd.DataFrame | None,
+    spotted: pd.DataFrame,
+    path: Path,
+    dpi: int,
+) -> None:
+    """One video's picture: motion of the regions, curves of each type, annotated and spotted bars."""
+    seconds = np.arange(len(feature.mdmo)) / feature.fps
+    end = max(seconds[-1], 1 / feature.fps)
+    heights = [1.3, 1.3, 1.3, 0.9]
+    figure, axes = plt.subplots(4, 1, figsize=(11, 6), sharex=True, height_ratios=heights)
+    speed = np.linalg.norm(feature.mdmo, axis=2).T
+    top = max(float(np.percentile(speed, 99.5)), 1e-6)
+    extent = (0, end, len(speed) - 0.5, -0.5)
+    axes[0].imshow(speed, aspect="auto", cmap="magma_r", vmin=0, vmax=top, extent=extent)
+    axes[0].set_ylabel("motion of\neach region")
+    for axis, type_ in zip(axes[1:3], TYPES, strict=True):
+        axis.plot(seconds, curves[f"{type_}_apex"], color=COLOURS[type_], lw=1.8, label="apex")
+        axis.plot(seconds, curves[f"{type_}_start"], color="#222222", lw=0.9, ls="-", label="onset")
+        axis.plot(seconds, curves[f"{type_}_end"], color="#222222", lw=0.9, ls=":", label="offset")
+        axis.set_ylim(0, 1.05)
+        axis.set_ylabel(f"{type_}\nprobability")
+        axis.legend(loc="upper right", fontsize=7, ncols=3, frameon=False)
+    rows = [("spotted", spotted)] + ([("annotated", annotated)] if annotated is not None else [])
+    for y, (_, table) in enumerate(rows):
+        for row in table.itertuples():
+            start, length = row.onset / feature.fps, (row.offset - row.onset + 1) / feature.fps
+            axes[3].broken_barh(
+                [(start, length)], (y - 0.35, 0.7), color=COLOURS[row.type], alpha=0.85
+            )
+    axes[3].set_yticks(range(len(rows)), [name for name, _ in rows])
+    axes[3].set_ylim(-0.6, len(rows) - 0.4)
+    for axis in axes:
+        for start, stop in _runs(~feature.valid):
+            axis.axvspan(start / feature.fps, stop / feature.fps, color=EXCLUDED, alpha=0.45, lw=0)
+        axis.spines[["top", "right"]].set_visible(False)
+    for type_ in TYPES:
+        axes[3].barh(0, 0, color=COLOURS[type_], label=type_)
+    if not feature.valid.all():
+        axes[3].barh(0, 0, color=EXCLUDED, alpha=0.45, label="face covered or lost: left out")
+    axes[3].legend(
+        loc="upper center", bbox_to_anchor=(0.5, -0.45), ncols=3, fontsize=8, frameon=False
+    )
+    axes[3].set_xlabel("time (s)")
+    axes[3].set_xlim(0, end)
+    axes[0].set_title(f"{feature.video}", loc="left", fontsize=11)
+    figure.tight_layout()
+    figure.savefig(path, dpi=dpi, metadata={"Software": None})
+    plt.close(figure)
+
+
+def _summary(summary: Path, headline: str) -> str:
+    table = pd.read_csv(summary)
+    head = "".join(
+        f"<th>{name}</th>"
+        for name in (
+            "method",
+            "dataset",
+            "trained on",
+            "selection",
+            "protocol",
+            *tuple(f"{kind} F1" for kind in KINDS),
+            "TP",
+            "N",
+            "M",
+        )
+    )
+    body = []
+    for row in table.sort_values(
+        "protocol", key=lambda names: names != headline, kind="stable"
+    ).to_dict("records"):
+        f1 = [f"{row[f'{kind}_f1']:.3f}" for kind in KINDS]
+        counts = [row[f"overall_{name}"] for name in ("tp", "n", "m")]
+        cells = [row[name] for name in ("method", "dataset", "trained_on", "selection", "protocol")]
+        mark = " class=headline" if row["protocol"] == headline else ""
+        body.append(
+            f"<tr{mark}>"
+            + "".join(f"<td>{html.escape(str(x))}</td>" for x in [*cells, *f1, *counts])
+        )
+    return (
+        "<h2>F1</h2><p>Each row of one dataset: every subject spotted by a model that has not seen "
+        f"that subject; the {SELECTION} epoch, so nothing was selected on anybody. "
+        f"Headline protocol: {html.escape(headline)}.</p>"
+        f"<div class=scroll><table><tr>{head}</tr>{''.join(body)}</table></div>"
+    )
+
+
+def _missing(features: Path) -> str:
+    failed = missing(features)
+    if not failed:
+        return ""
+    lines = "".join(
+        f"<li><b>{html.escape(video)}</b>: {html.escape(why.partition(chr(10))[2] or why)}</li>"
+        for video, why in failed.items()
+    )
+    return f"<div class=note><p>{len(failed)} video(s) could not be prepared; they and their annotated expressions are in no score:</p><ul>{lines}</ul></div>"
+
+
+def _figure(
+    feature: Feature,
+    method: str,
+    annotated: pd.DataFrame | None,
+    spotted: pd.DataFrame,
+    picture: Path,
+) -> str:
+    counts = f"{len(spotted)} spotted"
+    if annotated is not None:
+        counts += f", {len(annotated)} annotated"
+    lost = int((~feature.valid).sum())
+    if lost:
+        counts += f"; {lost} of {len(feature.valid)} frames left out (face covered or lost)"
+    caption = html.escape(f"{feature.video}, subject {feature.subject}, method {method}: {counts}")
+    return (
+        f'<figure><img loading=lazy alt="{caption}" src="timelines/{html.escape(picture.name)}">'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def _of_video(table: pd.DataFrame, video: str) -> pd.DataFrame:
+    return table[table["video"] == video]
+
+
+def _runs(marked: np.ndarray) -> Iterable[tuple[int, int]]:
+    """Start and stop of each run of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], marked, [False]]).astype(int)))
+    return ((int(start), int(stop)) for start, stop in edges.reshape(-1, 2))

@@ -1,0 +1,92 @@
+"""What makes a stage run again: a digest of its code, comments and docstrings left out.
+
+Snakemake compares `params`, not imported modules (DESIGN.md, "What reruns"). So every rule carries
+the digest of its stage's module and of everything that it imports inside the package.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+# What a stage takes from the configuration stands in the params as values; the module that checks
+# them is not part of the stage's code.
+NOT_CODE = {"mespot.config"}
+
+
+def digest(stage: str) -> str:
+    """Digest of the code behind `stage`, the module `mespot.{stage}` with its import closure."""
+    sources = sorted(_closure(f"mespot.{stage}"))
+    return _sha(" ".join(f"{name}={_code_digest(name)}" for name in sources))
+
+
+def file_digest(path: Path) -> str:
+    """Digest of one Python file outside the package (a model of the user's own)."""
+    return _sha(_code_of(path.read_text(), str(path)))
+
+
+def _closure(module: str) -> set[str]:
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in found | NOT_CODE and _path(name):
+            found.add(name)
+            waiting.extend(_imports(name))
+    return found
+
+
+def _path(module: str) -> Path | None:
+    """The file of a module inside the package; None for any other name.
+
+    The package's own __init__ holds only the version, which the outputs record: not code.
+    """
+    parts = module.split(".")
+    if parts[0] != "mespot" or len(parts) == 1:
+        return None
+    path = PACKAGE.joinpath(*parts[1:])
+    if path.is_dir():
+        return path / "__init__.py"
+    path = path.with_suffix(".py")
+    return path if path.exists() else None
+
+
+@cache
+def _imports(module: str) -> tuple[str, ...]:
+    names = []
+    for node in ast.walk(ast.parse(_path(module).read_text())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            # `from mespot import store` imports the module mespot.store.
+            names += [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
+    return tuple(names)
+
+
+@cache
+def _code_digest(module: str) -> str:
+    path = _path(module)
+    return _sha(_code_of(path.read_text(), str(path)))
+
+
+def _code_of(source: str, name: str) -> str:
+    """The source without comments, docstrings and layout."""
+    tree = ast.parse(source, name)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            and body
+            and isinstance(body[0], ast.Expr)
+            and isinstance(body[0].value, ast.Constant)
+            and isinstance(body[0].value.value, str)
+        ):
+            node.body = body[1:]
+    return ast.unparse(tree)
+
+
+def _sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,141 @@
+"""score: F1 of spotted against annotated intervals under each named protocol (docs/protocols.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import maximum_bipartite_matching
+
+from mespot.errors import InputError
+from mespot.intervals import TYPES, load_intervals
+
+
+class Protocol(NamedTuple):
+    """How overlap is measured, when it is enough, and what counts as true positive."""
+
+    inclusive: bool  # whether an interval has offset - onset + 1 frames, or one less
+    enough: Callable[[np.ndarray], np.ndarray]  # on intersection over union
+    count: Callable[[np.ndarray, np.ndarray], int]  # TP from hits (M, N) bool and overlaps (M, N)
+
+
+class Count(NamedTuple):
+    tp: int
+    n: int  # spotted intervals
+    m: int  # annotated intervals
+
+    @property
+    def f1(self) -> float:
+        """2 TP / (N + M); 0 where there is nothing at all."""
+        return 2 * self.tp / (self.n + self.m) if self.n + self.m else 0.0
+
+    def __add__(self, other: Count) -> Count:
+        return Count(*(a + b for a, b in zip(self, other, strict=True)))
+
+    def as_dict(self) -> dict[str, float]:
+        return {**self._asdict(), "f1": self.f1}
+
+
+def one_to_one(hits: np.ndarray, overlap: np.ndarray) -> int:
+    """The largest number of pairs in which each interval stands once."""
+    return int((maximum_bipartite_matching(csr_array(hits), perm_type="column") >= 0).sum())
+
+
+def annotated_hit(hits: np.ndarray, overlap: np.ndarray) -> int:
+    """Annotated intervals that some spotted one hits."""
+    return int(hits.any(1).sum())
+
+
+def spotted_hit(hits: np.ndarray, overlap: np.ndarray) -> int:
+    """Spotted intervals that hit some annotated one."""
+    return int(hits.any(0).sum())
+
+
+def best_match(hits: np.ndarray, overlap: np.ndarray) -> int:
+    """Distinct spotted intervals that are the best match of some annotated one, and hit it."""
+    best = overlap.argmax(1)
+    return len(set(best[hits[np.arange(len(best)), best]]))
+
+
+def at_least_half(overlap: np.ndarray) -> np.ndarray:
+    return overlap >= 0.5
+
+
+def more_than_half(overlap: np.ndarray) -> np.ndarray:
+    return overlap > 0.5
+
+
+PROTOCOLS = {
+    "strict": Protocol(True, at_least_half, one_to_one),
+    "megc2020": Protocol(True, at_least_half, annotated_hit),
+    "auw_gcn": Protocol(False, more_than_half, spotted_hit),
+    "auw_gcn_distinct": Protocol(False, more_than_half, best_match),
+}
+
+
+def score(annotated: pd.DataFrame, spotted: pd.DataFrame, protocol: str) -> dict[str, Count]:
+    """Counts for `macro`, `micro` and `overall`, added up over videos and types.
+
+    Both tables need the columns video, type, onset, offset; intervals are inclusive frames.
+    """
+    counts = {}
+    for type_ in TYPES:
+        truth = dict(list(annotated[annotated["type"] == type_].groupby("video")))
+        found = dict(list(spotted[spotted["type"] == type_].groupby("video")))
+        total = Count(0, 0, 0)
+        for video in sorted({*truth, *found}):
+            total += _count(_intervals(truth.get(video)), _intervals(found.get(video)), protocol)
+        counts[type_] = total
+    counts["overall"] = counts["macro"] + counts["micro"]
+    return counts
+
+
+def score_files(
+    annotation: Path, intervals: Sequence[Path], protocols: Sequence[str]
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Scores by protocol and type of CSV files of the contract's form; see `score`.
+
+    Raises InputError for an unknown protocol or a file without the needed columns.
+    """
+    for protocol in protocols:
+        if protocol not in PROTOCOLS:
+            raise InputError(f"protocol {protocol!r}; one of {', '.join(PROTOCOLS)} was expected")
+    annotated = load_intervals(annotation)
+    spotted = pd.concat([load_intervals(path) for path in intervals], ignore_index=True)
+    return {
+        protocol: {
+            name: count.as_dict() for name, count in score(annotated, spotted, protocol).items()
+        }
+        for protocol in protocols
+    }
+
+
+def overlaps(first: np.ndarray, second: np.ndarray, inclusive: bool = True) -> np.ndarray:
+    """Intersection over union of intervals (M, 2) and (N, 2): (M, N). Negative lengths count as 0."""
+    one = 1 if inclusive else 0
+    first, second = first[:, None], second[None]
+    shared = (
+        np.minimum(first[..., 1], second[..., 1]) - np.maximum(first[..., 0], second[..., 0]) + one
+    )
+    shared = shared.clip(min=0)
+    lengths = (first[..., 1] - first[..., 0] + one).clip(min=0)
+    union = lengths + (second[..., 1] - second[..., 0] + one).clip(min=0) - shared
+    return np.divide(shared, union, out=np.zeros(shared.shape), where=union > 0)
+
+
+def _count(truth: np.ndarray, found: np.ndarray, protocol: str) -> Count:
+    inclusive, enough, count = PROTOCOLS[protocol]
+    if not len(truth) or not len(found):
+        return Count(0, len(found), len(truth))
+    overlap = overlaps(truth, found, inclusive)
+    return Count(count(enough(overlap), overlap), len(found), len(truth))
+
+
+def _intervals(table: pd.DataFrame | None) -> np.ndarray:
+    if table is None:
+        return np.zeros((0, 2))
+    return table[["onset", "offset"]].to_numpy(float)

@@ -1,0 +1,259 @@
+"""align on rendered faces: head motion known, faces covered, missing, repeated and doubled."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import cv2
+import h5py
+import numpy as np
+import pytest
+
+from mespot import align, demo, register, video
+from mespot.config import Align, Demo
+from mespot.errors import InputError
+
+SETTINGS = Align(size=128)
+N = 40
+SKULL = [27, 28, 29, 30, 31, 35, 36, 39, 42, 45]
+
+
+@pytest.fixture(scope="module")
+def person() -> demo.Subject:
+    return demo.make_subject("cas_me_sq", 0, Demo())
+
+
+@pytest.fixture(scope="module")
+def moving(person) -> tuple[list[np.ndarray], np.ndarray]:
+    """A head that sways, nods and turns in its plane: frames, and true landmarks (T, 68, 2) px."""
+    return rendered(person, sway(N))
+
+
+def sway(n: int, size: float = 1.0) -> np.ndarray:
+    """(n, 3): dx, dy in inter-ocular distances, angle in radians; 0 at first."""
+    phase = 2 * np.pi * np.arange(n) / 40
+    return size * np.stack(
+        [0.15 * np.sin(phase), 0.08 * np.sin(2 * phase), 0.08 * np.sin(phase)], 1
+    )
+
+
+def rendered(
+    person: demo.Subject, head: np.ndarray, units: dict[int, np.ndarray] | None = None
+) -> tuple[list[np.ndarray], np.ndarray]:
+    n = len(head)
+    curves = {unit: np.zeros(n) for unit in demo.ACTION_UNITS} | (units or {})
+    distractors = {name: np.zeros(n) for name in demo.DISTRACTORS}
+    happenings = demo.Script(30, n, [], curves, distractors, head, np.ones(n), 7)
+    frames, points = zip(*demo.render(person, happenings, Demo()), strict=True)
+    return list(frames), np.array(points)
+
+
+@pytest.fixture(scope="module")
+def held(moving, tmp_path_factory) -> Aligned:
+    return Aligned(tmp_path_factory.mktemp("held"), moving[0])
+
+
+class Aligned:
+    def __init__(self, folder: Path, frames: list[np.ndarray], settings: Align = SETTINGS):
+        self.decoded = folder / "decoded.mkv"
+        self.video, self.h5 = folder / "aligned.mkv", folder / "aligned.h5"
+        video.write(self.decoded, frames, 30, "the source")
+        align.align(self.decoded, self.video, self.h5, settings)
+        with h5py.File(self.h5) as file:
+            self.attributes = dict(file.attrs)
+            self.reference_frame = file["box"].attrs["reference_frame"]
+            self.data = {name: file[name][:] for name in file}
+        self.crops = np.array(list(video.read(self.video)))
+
+    def __getattr__(self, name: str) -> np.ndarray:
+        return self.data[name]
+
+    def seen(self, points: np.ndarray) -> np.ndarray:
+        """Points (T, N, 2) of the frames, in crop px."""
+        pairs = zip(self.transform, points, strict=True)
+        return np.array([align.moved(transform, one) for transform, one in pairs])
+
+
+def invalid(aligned: Aligned) -> list[int]:
+    return np.flatnonzero(~aligned.valid).tolist()
+
+
+def test_moving_head_is_held_still(moving, held):
+    aligned, (_, points) = held, moving
+    skull = aligned.seen(points)[:, SKULL]
+    in_frame = np.linalg.norm(points[:, SKULL] - points[0, SKULL], axis=2).max()
+    assert in_frame > 8
+    assert np.linalg.norm(skull - skull[0], axis=2).max() < 0.25
+    assert np.sqrt((np.diff(skull, axis=0) ** 2).sum(-1).mean()) < 0.03
+    assert not invalid(aligned)
+
+
+def test_crops_show_what_the_transform_says(moving, held):
+    aligned, (frames, _) = held, moving
+    assert aligned.crops.shape == (N, 128, 128)
+    assert aligned.crops.dtype == np.uint8
+    middle = (slice(None), slice(40, 90), slice(40, 90))
+    moved = np.abs(aligned.crops[middle].astype(float) - aligned.crops[0][40:90, 40:90]).mean()
+    still = cv2.warpAffine(
+        cv2.cvtColor(frames[12], cv2.COLOR_RGB2GRAY),
+        aligned.transform[12],
+        (128, 128),
+        flags=cv2.INTER_CUBIC,
+    )
+    assert moved < 2.0  # grey levels; noise alone is 0.6
+    assert np.abs(still[40:90, 40:90] - aligned.crops[12][40:90, 40:90].astype(float)).mean() < 2.5
+
+
+def test_file_follows_the_contract(held):
+    aligned = held
+    assert {name: value.dtype.kind for name, value in aligned.data.items()} == {
+        "transform": "f", "valid": "b", "repeat": "b", "resemblance": "f", "box": "f"
+    }  # fmt: skip
+    assert aligned.transform.shape == (N, 2, 3)
+    assert aligned.attributes["units"] == "px"
+    assert aligned.attributes["fps"] == 30
+    assert aligned.attributes["source"] == video.info(aligned.video).source == "the source"
+    assert aligned.reference_frame == 0
+    assert (aligned.resemblance >= 0).all()
+    assert (aligned.resemblance <= 1).all()
+
+
+def test_still_face_stays_though_it_frowns(person, tmp_path):
+    n = 20
+    frown = 0.5 - 0.5 * np.cos(np.pi * np.arange(n) / n)
+    frames, points = rendered(person, np.zeros((n, 3)), {4: frown, 9: frown, 12: frown})
+    aligned = Aligned(tmp_path, frames)
+    fixed = np.repeat(points[:1, SKULL], n, 0)
+    assert np.linalg.norm(points[:, SKULL] - fixed, axis=2).max() > 1
+    held = aligned.seen(fixed)
+    assert np.linalg.norm(held - held[0], axis=2).max() < 0.4
+    assert np.sqrt((np.diff(held, axis=0) ** 2).sum(-1).mean()) < 0.03
+    assert not invalid(aligned)
+
+
+def test_box_mode_has_one_transform(moving, tmp_path):
+    aligned = Aligned(tmp_path, moving[0][:12], Align(size=128, mode="box"))
+    assert (aligned.transform == aligned.transform[0]).all()
+    assert not invalid(aligned)
+
+
+def hand(frame: np.ndarray, at: np.ndarray, fingers: bool) -> np.ndarray:
+    """The frame with a hand's colour over nose, mouth and a cheek; four fingers or a plain patch."""
+    covered = frame.copy()
+    x, y = at.astype(int)
+    skin = np.array([190, 150, 130])
+    cv2.rectangle(covered, (x - 32, y - 18), (x + 18, y + 50), skin.tolist(), -1)
+    for k in range(4 if fingers else 0):
+        cv2.line(covered, (x - 26 + 12 * k, y - 30), (x - 32 + 12 * k, y + 50), (120, 85, 70), 2)
+    return covered
+
+
+@pytest.mark.parametrize("fingers", [True, False])
+def test_covered_frames_are_marked_and_no_others(moving, tmp_path, capsys, fingers):
+    frames, points = moving
+    frames = [
+        hand(frame, points[t, 33], fingers) if 12 <= t < 32 else frame
+        for t, frame in enumerate(frames)
+    ]
+    aligned = Aligned(tmp_path, frames)
+    assert invalid(aligned) == list(range(12, 32))
+    said = capsys.readouterr().err
+    assert re.search(r"20 of 40 frames .* marked: 12-31", said)
+    skull = aligned.seen(points)[aligned.valid][:, SKULL]
+    assert np.linalg.norm(skull - skull[0], axis=2).max() < 0.4
+    # Bridged: the crop's centre goes from where it was before to where it is after in equal steps.
+    back = np.array([register.invert(transform) for transform in aligned.transform[11:33]])
+    steps = np.diff([align.moved(one, np.array([[63.5, 63.5]]))[0] for one in back], axis=0)
+    assert np.linalg.norm(steps[0]) > 0.1
+    assert np.abs(steps - steps[0]).max() < 1e-6
+
+
+def test_faceless_frames_are_marked(moving, tmp_path):
+    """Before the first face, and while it is out of the picture."""
+    frames, _ = moving
+    nothing = np.full_like(frames[0], 90)
+    frames = [nothing] * 9 + frames[9:20] + [nothing] * 8 + frames[28:]
+    aligned = Aligned(tmp_path, frames)
+    assert aligned.reference_frame == 9
+    assert invalid(aligned)[:9] == list(range(9))
+    assert set(range(20, 28)) <= set(invalid(aligned)) <= {*range(9), *range(20, 34)}
+    np.testing.assert_allclose(aligned.transform[:9], np.repeat(aligned.transform[9:10], 9, 0))
+
+
+def test_face_that_jumps_is_found_again(person, tmp_path):
+    head = np.zeros((N, 3))
+    head[20:] = (0.5, -0.3, 0.05)
+    frames, points = rendered(person, head)
+    aligned = Aligned(tmp_path, frames)
+    skull = aligned.seen(points)[:, SKULL].mean(1)
+    assert np.linalg.norm(skull[26:] - skull[0], axis=1).max() < 1.5
+    assert set(invalid(aligned)) <= set(range(20, 26))
+
+
+def test_no_face_at_all_is_an_error(tmp_path):
+    rng = np.random.default_rng(0)
+    frames = [rng.integers(0, 255, (200, 200, 3), np.uint8) for _ in range(8)]
+    with pytest.raises(
+        InputError, match=r"decoded\.mkv: no face found in any of its 8 frames.*80 px"
+    ):
+        Aligned(tmp_path, frames)
+    assert not (tmp_path / "aligned.mkv").exists()
+
+
+def test_of_two_faces_the_largest_is_taken_and_a_warning_given(moving, tmp_path, capsys):
+    frames, _ = moving
+    pairs = []
+    for frame in frames[:6]:
+        small = np.full_like(frame, 90)
+        small[:180, :180] = cv2.resize(frame, (180, 180), interpolation=cv2.INTER_AREA)
+        pairs.append(np.hstack([small, frame]))
+    aligned = Aligned(tmp_path, pairs)
+    assert aligned.box[0] > 256
+    assert re.search(r"warning: decoded: 2 faces in frame 0 ", capsys.readouterr().err)
+
+
+def test_repeats_are_flagged_and_do_not_move(moving, tmp_path):
+    frames = [frame for frame in moving[0][:4] for _ in range(3)]
+    aligned = Aligned(tmp_path, frames)
+    assert aligned.repeat.tolist() == [bool(t % 3) for t in range(12)]
+    again = np.flatnonzero(aligned.repeat)
+    assert (aligned.transform[again] == aligned.transform[again - 1]).all()
+
+
+def test_large_frames_are_shrunk_and_registered_alike(moving, tmp_path):
+    frames, points = moving
+    large = [cv2.resize(f, None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC) for f in frames[:10]]
+    aligned = Aligned(tmp_path, large)
+    skull = aligned.seen(3 * points[:10] + 1)[:, SKULL]
+    assert np.linalg.norm(skull - skull[0], axis=2).max() < 0.25
+
+
+def test_hand_in_a_real_video_is_marked(shared, tmp_path):
+    """expressions.mp4: a hand over the face in frames 58 to 227, then smiles."""
+    source = shared / "media" / "expressions.mp4"
+    if not source.exists():
+        pytest.skip(f"no {source}")
+    shown = [frame for _, frame in video.read_timed(source)]
+    numbers = np.r_[0:60:10, 72:228:13, 234:294:6]
+    aligned = Aligned(tmp_path, [shown[number] for number in numbers])
+    covered = (numbers >= 58) & (numbers < 228)
+    assert not aligned.valid[covered].any()
+    assert aligned.valid[~covered].mean() > 0.8  # once free, the face is looked for every 0.2 s
+
+
+def test_registration_finds_a_known_similarity(person):
+    picture = cv2.cvtColor(np.uint8(person.picture.clip(0, 255)), cv2.COLOR_RGB2GRAY).astype(
+        np.float32
+    )
+    to_crop = np.array([[0.9, 0, -30.0], [0, 0.9, -30.0]])
+    crop = cv2.warpAffine(picture, to_crop, (170, 170), flags=cv2.INTER_CUBIC)
+    region = align.skull_region(align.moved(to_crop, person.landmarks), 170)
+    motion = np.array([[1.01, -0.03, 6.0], [0.03, 1.01, -7.0]])
+    seen = 0.8 * cv2.warpAffine(picture, motion, (256, 256), flags=cv2.INTER_CUBIC) + 12
+    found, correlation = register.Template(crop, region).register(seen, to_crop)
+    true = register.compose(to_crop, register.invert(motion))
+    corners = align.moved(motion, person.landmarks[SKULL])
+    apart = align.moved(found, corners) - align.moved(true, corners)
+    assert np.linalg.norm(apart, axis=1).max() < 0.05
+    assert correlation > 0.995

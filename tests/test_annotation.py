@@ -1,0 +1,123 @@
+"""annotation: each decision on a row whose answer is known; the real files; every fault named."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from mespot.annotation import annotation, read
+from mespot.config import Annotation
+from mespot.errors import InputError
+
+HEADER = "subject,video_name,start_frame,apex_frame,end_frame,type_idx,au\n"
+LENGTHS = {"v": ("s", 100)}
+
+
+def normalise(tmp_path, rows: str, frames_per_row: float = 1, **settings):
+    source = tmp_path / "in.csv"
+    source.write_text(HEADER + rows)
+    out, audit = tmp_path / "out.csv", tmp_path / "audit.csv"
+    annotation(source, LENGTHS, {"w"}, frames_per_row, out, audit, Annotation(**settings))
+    return pd.read_csv(out), pd.read_csv(audit)
+
+
+@pytest.mark.parametrize(
+    ("row", "settings", "expected", "why"),
+    [
+        ("10,15,20", {}, (10, 15, 20), None),
+        ("10,15,0", {}, (10, 15, 20), "offset 0"),
+        ("10,15,0", {"offset_zero": "apex"}, (10, 15, 15), "offset 0"),
+        ("10,15,0", {"offset_zero": "drop"}, None, "offset 0"),
+        ("10,0,20", {}, (10, 15, 20), "apex not between"),
+        ("10,-1,20", {}, (10, 15, 20), "apex not between"),
+        ("10,24,20", {}, (10, 15, 20), "apex not between"),
+        ("10.4,15.5,20.9", {}, (10, 15, 20), "rounded down"),
+        ("90,95,120", {}, (90, 95, 99), "beyond the video's end"),
+        ("100,105,120", {}, None, "beyond the video's end"),
+        ("30,25,20", {}, None, "onset after offset"),
+    ],
+)
+def test_decisions(tmp_path, row, settings, expected, why):
+    normal, audit = normalise(tmp_path, f"s,v,{row},1,4\n", **settings)
+    found = [tuple(frames) for frames in normal[["onset", "apex", "offset"]].to_numpy()]
+    assert found == ([expected] if expected else [])
+    assert audit["why"].str.contains(why or " ").any() == (why is not None)
+    assert len(normal) + (audit["now"] == "left out").sum() == 1
+
+
+def test_normal_form_and_types(tmp_path):
+    normal, _ = normalise(tmp_path, "s,v,1,2,3,1,4+7\ns,v,5,6,7,2,L12\n")
+    assert normal.to_dict("records")[1] == {
+        "subject": "s", "video": "v", "type": "micro", "onset": 5, "apex": 6, "offset": 7,
+        "au": "L12", "source_row": 3,
+    }  # fmt: skip
+    assert list(normal["type"]) == ["macro", "micro"]
+
+
+def test_duplicates_and_unknown_videos_are_left_out_and_audited(tmp_path):
+    row = "1,2,3,1,4\n"
+    normal, audit = normalise(tmp_path, f"s,v,{row}s,v,{row}s,w,{row}s,x,{row}")
+    assert len(normal) == 1
+    assert list(audit["source_row"]) == [3, 4, 5]
+    assert list(audit["now"]) == ["left out"] * 3
+    expected = ["annotated twice", "the video failed", "the dataset has no such video"]
+    assert all(part in why for part, why in zip(expected, audit["why"], strict=True))
+
+
+def test_200_fps_frames_become_working_frames(tmp_path):
+    normal, _ = normalise(tmp_path, "s,v,16,24.5,39,1,4\n", frames_per_row=8)
+    assert normal[["onset", "apex", "offset"]].to_numpy().tolist() == [[2, 3, 4]]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (HEADER + "s,v,1,2,3,7,4\n", "row 2: type '7'"),
+        (HEADER + "s,v,1,2,3,1,4\ns,v,x,2,3,1,4\n", "row 3: onset is 'x'"),
+        ("a,b\n1,2\n", "no column video, type, onset, offset"),
+    ],
+)
+def test_wrong_rows_are_named(tmp_path, content, message):
+    source = tmp_path / "in.csv"
+    source.write_text(content)
+    with pytest.raises(InputError, match=message):
+        annotation(source, LENGTHS, (), 1, tmp_path / "o", tmp_path / "a", Annotation())
+
+
+def test_unreadable_spreadsheet_is_named(tmp_path):
+    (tmp_path / "a.xlsx").write_bytes(b"PK not a spreadsheet")
+    with pytest.raises(InputError, match=r"a\.xlsx: cannot be read as an annotation"):
+        read(tmp_path / "a.xlsx")
+    with pytest.raises(InputError, match="no such annotation"):
+        read(tmp_path / "b.xlsx")
+    pd.DataFrame([[1]]).to_excel(tmp_path / "c.xlsx", sheet_name="Other")
+    with pytest.raises(InputError, match="sheets \\['Other'\\]; one named CASFEcode_final"):
+        read(tmp_path / "c.xlsx")
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "videos", "types"),
+    [
+        ("CASME_sq_code_final.xlsx", 357, 95, (300, 57)),
+        ("cas_me_sq_30fps.csv", 357, 95, (300, 57)),
+        ("SAMM_LongVideos.xlsx", 502, 147, (343, 159)),
+        ("samm_lv_25fps.csv", 502, 147, (343, 159)),
+    ],
+)
+def test_real_files_are_read_whole(shared, tmp_path, name, rows, videos, types):
+    path = shared / "data" / "annotations" / name
+    source = read(path)
+    known = {video: ("s", 10**6) for video in source.rows["video"]}
+    assert len(source.rows) == rows
+    assert abs(len(known) - videos) <= 2
+    normal, audit = tmp_path / "n.csv", tmp_path / "a.csv"
+    annotation(path, known, (), 8 if name.startswith("SAMM") else 1, normal, audit, Annotation())
+    table, decisions = pd.read_csv(normal), pd.read_csv(audit)
+    lost = decisions[decisions["now"] == "left out"]
+    assert len(table) + len(lost) == rows
+    assert len(lost) <= 3
+    counts = table["type"].value_counts()
+    assert counts["macro"] in range(types[0] - 3, types[0] + 1)
+    assert counts["micro"] in range(types[1] - 3, types[1] + 1)
+    assert (table["onset"] <= table["apex"]).all()
+    assert (table["apex"] <= table["offset"]).all()

@@ -1,0 +1,109 @@
+"""config: every key documented, every fault named, methods and datasets laid over the defaults."""
+
+from __future__ import annotations
+
+import tomllib
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mespot import config
+from mespot.errors import InputError
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_schema_in_the_repository_is_the_models(tmp_path):
+    kept = (ROOT / "workflow" / "schemas" / "config.schema.json").read_text()
+    assert kept == config.schema(), "run `make schema`"
+
+
+def test_every_key_is_in_config_yaml_with_its_default(default_config):
+    for stage, model in config.STAGES.items():
+        if stage == "decode":  # its settings are the dataset's fps and frames_fps
+            continue
+        assert set(default_config[stage]) == set(model.model_fields), stage
+        for key, field in model.model_fields.items():
+            if not field.is_required() and key != "nose":
+                plain = config.load(default_config).stage(stage).plain()[key]
+                assert plain == model.model_construct().plain()[key], f"{stage}.{key}"
+    for key in config.Config.model_fields:
+        assert key in default_config
+    entries = [default_config["datasets"]["demo_color"], default_config["methods"]["auw_gcn"]]
+    for entry, model in zip(entries, (config.Dataset, config.Method), strict=True):
+        assert set(entry) == set(model.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("flow", "lambada"), 0.1, "flow.lambada: unknown key"),
+        (("flow", "tau"), "quick", "flow.tau: .*number.*'quick'"),
+        (("align", "mode"), "3d", "align.mode: .*'box' or 'similarity'"),
+        (("datasets", "demo_color", "settings"), {"flow": {"tu": 1}}, "tu: unknown key"),
+        (("datasets", "demo_color", "settings"), {"flaw": {}}, "flaw: no such stage"),
+        (("datasets", "demo_color", "root"), "x", "root: .*demo has none"),
+        (("datasets", "a b"), {"layout": "videos", "root": "x"}, "name 'a b'"),
+        (("methods", "mine"), {"base": "none"}, "methods.mine.base 'none'"),
+        (("methods", "auw_gcn", "train"), {"epoch": 1}, "epoch: unknown key"),
+        (("roi", "set"), "other", "roi set 'other'"),
+        (("report", "headline"), "loose", "report.headline 'loose'"),
+    ],
+)
+def test_faults_are_named(default_config, path, value, message):
+    values = deepcopy(default_config)
+    inner = values
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    with pytest.raises(InputError, match=message):
+        config.load(values)
+
+
+def test_methods_are_what_differs_from_their_base(default_config):
+    values = deepcopy(default_config)
+    values["methods"]["longer"] = {"base": "auw_gcn", "train": {"epochs": 7}}
+    values["methods"]["mine"] = {"base": "longer", "model": "x.py:Net", "spot": {"apex": 0.4}}
+    loaded = config.load(values)
+    assert loaded.stage("train", "demo_color", "mine").epochs == 7
+    assert loaded.stage("train", "demo_grey", "mine").macro_weight == 0.7
+    assert loaded.stage("spot", None, "mine").apex == 0.4
+    assert loaded.stage("spot", None, "longer").apex == 0.5
+    assert (loaded.model("mine"), loaded.model("longer")) == ("x.py:Net", "auw_gcn")
+    values["methods"]["longer"]["base"] = "mine"
+    with pytest.raises(InputError, match="goes round in a circle"):
+        config.load(values)
+
+
+def test_own_video_is_prepared_as_the_models_dataset(default_config):
+    loaded = config.load({**default_config, "video": "/x/a b[1].mp4"})
+    assert loaded.own_name == "a_b_1"
+    assert loaded.stage("align", "a_b_1").size == 128
+    assert loaded.stage("decode", "a_b_1").fps == 30
+    with pytest.raises(InputError, match="a dataset is called demo_grey"):
+        config.load({**default_config, "video": "/x/demo_grey.mp4"})
+
+
+def test_pinned_list_is_complete_exact_and_hashed():
+    pins, hashed = {}, set()
+    lines = (ROOT / "envs" / "requirements.txt").read_text().splitlines()
+    for line in lines:
+        if line[:1].isalnum():
+            name, version = line.split(" ")[0].split("==")
+            pins.setdefault(name, set()).add(version)
+            last = name
+        elif "--hash=sha256:" in line:
+            hashed.add(last)
+    assert hashed == set(pins)
+    assert [name for name in pins if name.startswith("opencv")] == ["opencv-contrib-python"]
+    assert not [line for line in lines if "http" in line]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
+    direct = {requirement.partition("==")[0].partition(">")[0] for requirement in wanted}
+    conda = yaml.safe_load((ROOT / "envs" / "mespot.yaml").read_text())["dependencies"][-1]["pip"]
+    conda_pins = dict(line.split("==") for line in conda)
+    assert set(conda_pins) == direct
+    for name, version in conda_pins.items():
+        assert version in pins[name], f"envs/mespot.yaml: {name}"

@@ -1,0 +1,177 @@
+"""decode: the right frame at each instant, losslessly; every bad input named."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from mespot import video
+from mespot.config import Decode
+from mespot.decode import decode, resample
+from mespot.errors import InputError
+
+RNG = np.random.default_rng(5)
+
+
+def numbered(n: int, height: int = 48, width: int = 64) -> list[np.ndarray]:
+    """Grey frames that tell their number by their brightness."""
+    return [np.full((height, width), 10 + 5 * k, np.uint8) for k in range(n)]
+
+
+def save_folder(folder: Path, frames: list[np.ndarray], name: str = "img_{}.png") -> Path:
+    folder.mkdir(parents=True)
+    for k, frame in enumerate(frames, start=1):
+        Image.fromarray(frame).save(folder / name.format(k))
+    return folder
+
+
+def save_video(
+    path: Path, frames: list[np.ndarray], times: list[float], codec: str = "mpeg4"
+) -> Path:
+    """A video whose frames appear at `times` (s): variable rate where they are not even."""
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream(codec, rate=1000)
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        stream.bit_rate = 4_000_000
+        for frame, time in zip(frames, times, strict=True):
+            picture = av.VideoFrame.from_ndarray(np.stack([frame] * 3, 2), format="rgb24")
+            picture.pts, picture.time_base = round(time * 1000), Fraction(1, 1000)
+            file.mux(stream.encode(picture))
+        file.mux(stream.encode())
+    return path
+
+
+def numbers(path: Path) -> list[int]:
+    return [round((float(frame.mean()) - 10) / 5) for frame in video.read(path)]
+
+
+def test_folder_is_read_in_natural_order_and_losslessly(tmp_path):
+    frames = [RNG.integers(0, 256, (48, 64, 3), dtype=np.uint8) for _ in range(12)]
+    source = save_folder(tmp_path / "a [b]^ c", frames)
+    decode(source, tmp_path / "out.mkv", Decode(fps=30))
+    read = list(video.read(tmp_path / "out.mkv"))
+    assert len(read) == 12
+    assert all(np.array_equal(a, b) for a, b in zip(frames, read, strict=True))
+    assert video.info(tmp_path / "out.mkv")[:4] == (30.0, 12, 64, 48)
+
+
+def test_grey_frames_stay_grey(tmp_path):
+    source = save_folder(tmp_path / "g", numbered(4))
+    decode(source, tmp_path / "out.mkv", Decode(fps=30))
+    assert next(video.read(tmp_path / "out.mkv")).shape == (48, 64)
+
+
+def test_200_fps_folder_keeps_every_eighth_frame(tmp_path):
+    source = save_folder(tmp_path / "s", numbered(41))
+    decode(source, tmp_path / "out.mkv", Decode(fps=25, frames_fps=200))
+    assert numbers(tmp_path / "out.mkv") == [0, 8, 16, 24, 32, 40]
+
+
+def test_variable_rate_is_resampled_by_timestamps(tmp_path):
+    times = [0, 0.1, 0.2, 0.5, 0.6, 0.7]
+    source = save_video(tmp_path / "v.mp4", numbered(6), times)
+    decode(source, tmp_path / "out.mkv", Decode(fps=10))
+    assert numbers(tmp_path / "out.mkv")[:8] == [0, 1, 2, 2, 2, 3, 4, 5]
+
+
+def test_same_input_gives_the_same_bytes(tmp_path):
+    source = save_folder(tmp_path / "s", numbered(5))
+    for name in ("1.mkv", "2.mkv"):
+        decode(source, tmp_path / name, Decode(fps=30))
+    assert (tmp_path / "1.mkv").read_bytes() == (tmp_path / "2.mkv").read_bytes()
+
+
+@given(
+    source=st.sampled_from([24.0, 25.0, 29.97, 30.0, 50.0, 60.0, 200.0]),
+    fps=st.sampled_from([24.0, 25.0, 30.0]),
+    n=st.integers(2, 80),
+)
+def test_each_instant_shows_the_latest_frame(source, fps, n):
+    shown = list(resample(((k / source, k) for k in range(n + 1)), fps))
+    for k, frame in enumerate(shown):
+        assert frame == min(int((k / fps + 0.002) * source + 1e-9), n - 1)
+    assert len(shown) == pytest.approx(n * fps / source, abs=1)
+
+
+def test_rotation_metadata_is_honoured(tmp_path, monkeypatch):
+    source = save_video(tmp_path / "v.mp4", numbered(3), [0, 0.1, 0.2])
+    upright = next(iter(video.read_timed(source)))[1].shape
+    monkeypatch.setattr(video, "_rotation", lambda frame: 90)
+    assert next(iter(video.read_timed(source)))[1].shape == (upright[1], upright[0], 3)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda folder: (folder / "img_3.png").write_bytes(b""), "img_3.png.*cannot be read"),
+        (
+            lambda folder: (folder / "img_3.png").write_bytes(
+                (folder / "img_3.png").read_bytes()[:70]
+            ),
+            "img_3.png.*cannot be read",
+        ),
+        (lambda folder: (folder / "img_3.png").unlink(), "frame 3 is missing"),
+        (
+            lambda folder: (folder / "img_3.png").rename(folder / "img_x.png"),
+            "must hold its number",
+        ),
+        (
+            lambda folder: Image.new("L", (9, 9)).save(folder / "img_3.png"),
+            "img_3.png.*first of its",
+        ),
+        (lambda folder: [(folder / f"img_{k}.png").unlink() for k in (2, 3, 4, 5)], "at least two"),
+    ],
+)
+def test_bad_folders_are_named(tmp_path, spoil, message):
+    source = save_folder(tmp_path / "s", numbered(5))
+    spoil(source)
+    with pytest.raises(InputError, match=message):
+        decode(source, tmp_path / "out.mkv", Decode(fps=30))
+    assert not (tmp_path / "out.mkv").exists()
+
+
+def test_truncated_jpeg_is_named(tmp_path):
+    source = tmp_path / "s"
+    source.mkdir()
+    noise = RNG.integers(0, 256, (64, 64), dtype=np.uint8)
+    for k in (1, 2, 3):
+        Image.fromarray(noise).save(source / f"img{k:03d}.jpg")
+    whole = (source / "img002.jpg").read_bytes()
+    (source / "img002.jpg").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"img002\.jpg: frame cannot be read"):
+        decode(source, tmp_path / "out.mkv", Decode(fps=30))
+
+
+@pytest.mark.parametrize("keep", [0, 0.5, 0.9])
+def test_truncated_videos_are_named(tmp_path, keep):
+    noise = [RNG.integers(0, 256, (64, 64), dtype=np.uint8) for _ in range(40)]
+    source = save_video(tmp_path / "v.mp4", noise, [k / 30 for k in range(40)])
+    whole = source.read_bytes()
+    source.write_bytes(whole[: int(len(whole) * keep)])
+    with pytest.raises(InputError, match=r"v\.mp4"):
+        decode(source, tmp_path / "out.mkv", Decode(fps=30))
+
+
+def test_video_damaged_in_the_middle_is_named(tmp_path):
+    noise = [RNG.integers(0, 256, (64, 64), dtype=np.uint8) for _ in range(40)]
+    source = save_video(tmp_path / "v.mp4", noise, [k / 30 for k in range(40)])
+    damaged = bytearray(source.read_bytes())
+    middle = len(damaged) // 2
+    damaged[middle : middle + 20000] = bytes(20000)
+    source.write_bytes(damaged)
+    with pytest.raises(InputError, match=r"v\.mp4.*frame \d+"):
+        decode(source, tmp_path / "out.mkv", Decode(fps=30))
+
+
+def test_missing_source_is_named(tmp_path):
+    with pytest.raises(InputError, match="no such video"):
+        decode(tmp_path / "none.mp4", tmp_path / "out.mkv", Decode())

@@ -1,0 +1,67 @@
+"""layouts: the videos of each benchmark's folders, and of anyone's."""
+
+from __future__ import annotations
+
+import pytest
+
+from mespot import layouts
+from mespot.errors import InputError
+
+
+def touch(root, *names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+
+
+def names(layout, root):
+    return [(found.subject, found.video) for found in layouts.find(layout, root)]
+
+
+def test_cas_me_sq_leaves_out_what_lies_in_another_subjects_folder(tmp_path):
+    touch(
+        tmp_path,
+        "rawpic/s15/15_0101disgustingteeth/img001.jpg",
+        "rawpic/s19/19_0502funnyerrors/img001.jpg",
+        "rawpic/s19/23_0502funnyerrors/img001.jpg",
+    )
+    assert names("cas_me_sq", tmp_path) == [
+        ("casme_015", "casme_015_0101"),
+        ("casme_019", "casme_019_0502"),
+    ]
+
+
+def test_samm_lv(tmp_path):
+    touch(tmp_path, "006_1/006_1_0001.jpg", "006_2/006_2_0001.jpg", "notes/readme.txt")
+    assert names("samm_lv", tmp_path) == [("samm_006", "samm_006_1"), ("samm_006", "samm_006_2")]
+
+
+def test_own_videos_in_every_form(tmp_path):
+    touch(tmp_path, "a b [1]^.MP4", "frames/1.png", "anna/one.mov", "anna/two.mov", "notes.txt")
+    assert names("videos", tmp_path) == [
+        ("a_b_1", "a_b_1"),
+        ("anna", "one"),
+        ("anna", "two"),
+        ("frames", "frames"),
+    ]
+    assert names("videos", tmp_path / "a b [1]^.MP4") == [("a_b_1", "a_b_1")]
+    assert names("videos", tmp_path / "frames") == [("frames", "frames")]
+
+
+def test_published_segments_make_one_video(tmp_path):
+    touch(
+        tmp_path,
+        "train/casme_015/casme_015_0101_0000.npz",
+        "train/casme_015/casme_015_0101_0256.npz",
+    )
+    assert names("features", tmp_path) == [("casme_015", "casme_015_0101")]
+
+
+def test_faults_are_named(tmp_path):
+    with pytest.raises(InputError, match="no such file or folder"):
+        layouts.find("videos", tmp_path / "none")
+    with pytest.raises(InputError, match="no video found"):
+        layouts.find("videos", tmp_path)
+    touch(tmp_path, "a b.mp4", "a_b.mp4")
+    with pytest.raises(InputError, match="2 videos would be named a_b"):
+        layouts.find("videos", tmp_path)

@@ -1,0 +1,88 @@
+"""mdmo: hand-made flow whose main direction is known; the published outputs; gaps and repeats."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mespot import mdmo, roi
+from mespot.config import Region
+
+POINTS = [18, 19, 20, 23, 24, 25, 28, 30, 48, 51, 54, 57]
+
+
+def one(vectors: list[tuple[float, float]], share: float = 1.0) -> np.ndarray:
+    """MDMO of one region."""
+    array = np.array(vectors, float)[None, None]
+    return mdmo.main_direction(array, np.ones(array.shape[:3], bool), mdmo.ROI_CUTS, share)[0, 0]
+
+
+def test_uniform_motion_is_itself():
+    assert one([(0.3, -0.4)] * 9) == pytest.approx([0.3, -0.4])
+
+
+def test_fullest_sector_wins_over_the_strongest():
+    assert one([(0.1, 0)] * 3 + [(-5, 0)] * 2) == pytest.approx([0.1, 0])
+
+
+def test_only_the_strongest_share_counts():
+    # The strongest 3 of 5: mean magnitude (3 + 2 + 2) / 3.
+    assert one([(1, 0), (2, 0), (3, 0), (1, 0), (2, 0)], 0.6) == pytest.approx([7 / 3, 0])
+
+
+def test_direction_is_of_the_sum_and_length_the_mean_magnitude():
+    found = one([(1, 1), (-1, 1)])
+    assert found == pytest.approx([0, np.sqrt(2)])
+
+
+def test_empty_region_is_still():
+    vectors = np.ones((1, 2, 4, 2))
+    inside = np.array([[[False] * 4, [True] * 4]])
+    found = mdmo.main_direction(vectors, inside, mdmo.ROI_CUTS, 0.6)[0]
+    assert found == pytest.approx(np.array([[0, 0], [1, 1]]))
+
+
+def test_published_outputs(reference):
+    """Flow and landmarks to features and head motion, within float32."""
+    data = np.load(reference / "mdmo.npz")
+    flow, points = data["flow"].transpose(0, 3, 1, 2), data["landmarks"].astype(float)
+    radius = float(data["radius"])
+    nose = Region(landmarks=[29, 30], margin=0.175, unit="inner_eye")
+    windows = [Region(landmarks=[k], margin=radius, unit="px") for k in POINTS]
+    vectors, inside = cut(flow, roi.box(points, nose, 0)[:, None])
+    head = mdmo.main_direction(vectors, inside, mdmo.NOSE_CUTS, 0.88)[:, 0]
+    np.testing.assert_allclose(head, data["global_motion"], atol=2e-7, rtol=1e-6)
+    vectors, inside = cut(flow, np.stack([roi.box(points, w, 0) for w in windows], 1))
+    found = mdmo.main_direction(vectors - head[:, None, None], inside, mdmo.ROI_CUTS, 0.6)
+    np.testing.assert_allclose(found, data["feature"], atol=2e-7, rtol=1e-6)
+
+
+def cut(flow: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    width, height = (boxes[..., 2:] - boxes[..., :2]).reshape(-1, 2).max(0) + 1
+    windows = roi.cut(flow.astype(float), boxes, (height, width))
+    flat = windows.reshape(*windows.shape[:2], -1, 2)
+    return flat, flat[..., 0] != roi.OUTSIDE
+
+
+def test_repeated_frames_share_the_motion_that_ends_them():
+    motion = np.array([0.0, 3, 0, 0, 6, 0])[:, None]
+    repeat = np.array([0, 1, 0, 1, 1, 0, 1], bool)
+    shared = mdmo.share_repeats(motion, repeat)
+    assert shared[:, 0] == pytest.approx([1.5, 1.5, 2, 2, 2, 0])
+    assert mdmo.share_repeats(motion, np.zeros(7, bool)) == pytest.approx(motion)
+
+
+def test_short_gaps_are_bridged_and_long_ones_left_out():
+    motion = np.arange(10.0)[:, None, None] * np.ones((1, 2, 2))
+    seen = np.array([1, 1, 0, 0, 1, 1, 0, 0, 0, 1], bool)
+    motion[2:4] = motion[6:9] = 99
+    valid = mdmo.bridge(motion, seen, longest=2)
+    assert list(valid) == [True] * 6 + [False] * 3 + [True]
+    assert motion[:, 0, 0] == pytest.approx([0, 1, 2, 3, 4, 5, 0, 0, 0, 9])
+
+
+def test_gaps_at_the_ends_are_left_out():
+    motion = np.ones((4, 1, 2))
+    valid = mdmo.bridge(motion, np.array([0, 1, 1, 0], bool), longest=3)
+    assert list(valid) == [False, True, True, False]
+    assert motion[:, 0, 0] == pytest.approx([0, 1, 1, 0])

@@ -1,0 +1,133 @@
+"""The network: its parts against a computation by hand, and the whole against the published one."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mespot.model import AUWGCN, OUTPUTS
+
+REFERENCE = Path(
+    os.environ.get("MESPOT_REFERENCE", Path(__file__).parents[1] / "../shared/reference")
+)
+DATASETS = ("cas_me_sq", "samm_lv")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def published(dataset):
+    """(arrays of model_{dataset}.npz, a network with its initial weights)."""
+    path = REFERENCE / "auw_gcn" / f"model_{dataset}.npz"
+    if not path.exists():
+        pytest.skip(f"no reference outputs at {path}")
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files}
+    return arrays, loaded(arrays, "init/")
+
+
+def loaded(arrays, prefix):
+    state = {
+        name.removeprefix(prefix): torch.tensor(array)
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }
+    network = AUWGCN(torch.zeros_like(state["graph_embedding.0.gc1.adj"]))
+    network.load_state_dict(state, strict=True)
+    return network
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_it_gives_the_published_outputs_in_eval_mode(dataset):
+    arrays, network = published(dataset)
+    with torch.no_grad():
+        out = network.eval()(torch.tensor(arrays["batch/features"]))
+    np.testing.assert_allclose(out.numpy(), arrays["out_eval"], rtol=1e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_it_gives_the_published_outputs_in_train_mode(dataset):
+    arrays, network = published(dataset)
+    # In float64: what is left is the published run's own float32 rounding, which the batch
+    # normalisations of nearly constant channels enlarge.
+    with torch.no_grad():
+        out = network.double().train()(torch.tensor(arrays["batch/features"]).double())
+    scale = np.abs(arrays["out_train"]).max()
+    np.testing.assert_allclose(out.numpy(), arrays["out_train"], rtol=1e-5, atol=2e-5 * scale)
+
+
+def test_state_dict_has_the_published_names_and_shapes():
+    state = AUWGCN(torch.eye(12)).state_dict()
+    assert {name: tuple(tensor.shape) for name, tensor in state.items()} == {
+        "graph_embedding.0.gc1.weight": (2, 16),
+        "graph_embedding.0.gc1.bias": (16,),
+        "graph_embedding.0.gc1.adj": (12, 12),
+        **{f"graph_embedding.0.bn1.{name}": shape for name, shape in batch_norm(16).items()},
+        "_sequential.0.weight": (64, 192, 1),
+        **{f"_sequential.1.{name}": shape for name, shape in batch_norm(64).items()},
+        "_sequential.3.weight": (64, 64, 3),
+        **{f"_sequential.4.{name}": shape for name, shape in batch_norm(64).items()},
+        "_sequential.6.weight": (64, 64, 3),
+        **{f"_sequential.7.{name}": shape for name, shape in batch_norm(64).items()},
+        "_classification.weight": (10, 64, 3),
+    }
+
+
+def batch_norm(channels):
+    names = ("weight", "bias", "running_mean", "running_var")
+    return {**dict.fromkeys(names, (channels,)), "num_batches_tracked": ()}
+
+
+@pytest.mark.parametrize("n_rois", [1, 5, 30])
+def test_any_number_of_rois_and_frames(n_rois):
+    network = AUWGCN(torch.eye(n_rois))
+    out = network(torch.randn(2, 40, n_rois, 2))
+    assert out.shape == (2, len(OUTPUTS), 40)
+
+
+def test_each_output_sees_five_frames_on_each_side():
+    torch.manual_seed(0)
+    network = AUWGCN(torch.eye(3)).eval()
+    features = torch.randn(1, 41, 3, 2)
+    moved = features.clone()
+    moved[0, 20] += 1
+    with torch.no_grad():
+        changed = (network(features) != network(moved)).any(dim=1)[0]
+    assert changed.nonzero().flatten().tolist() == list(range(15, 26))
+
+
+def test_rois_speak_only_through_the_adjacency():
+    torch.manual_seed(0)
+    adjacency = torch.zeros(3, 3)
+    adjacency[0, 1] = 1.0  # ROI 0 hears ROI 1; nobody hears ROI 0 and 2
+    network = AUWGCN(adjacency).eval()
+    features = torch.randn(1, 20, 3, 2)
+    with torch.no_grad():
+        out = network(features)
+        for roi, heard in ((0, False), (1, True), (2, False)):
+            other = features.clone()
+            other[:, :, roi] += 1
+            assert torch.equal(network(other), out) != heard
+
+
+def test_the_adjacency_is_kept_but_not_trained():
+    network = AUWGCN(torch.eye(4))
+    assert "graph_embedding.0.gc1.adj" not in dict(network.named_parameters())
+
+
+@pytest.mark.parametrize("shape", [(2, 40, 11, 2), (2, 40, 12, 3), (40, 12, 2)])
+def test_features_of_another_shape_are_refused(shape):
+    with pytest.raises(ValueError, match=r"\(B, T, 12, 2\)"):
+        AUWGCN(torch.eye(12))(torch.zeros(shape))
+
+
+def test_an_adjacency_that_is_not_square_is_refused():
+    with pytest.raises(ValueError, match="square"):
+        AUWGCN(torch.zeros(3, 4))

@@ -1,0 +1,66 @@
+"""rerun: the digest follows code through imports, and not comments or docstrings."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mespot import rerun
+from mespot.config import STAGES
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch) -> Path:
+    """A copy of the package that may be edited."""
+    copy = tmp_path / "mespot"
+    shutil.copytree(rerun.PACKAGE, copy)
+    monkeypatch.setattr(rerun, "PACKAGE", copy)
+    return copy
+
+
+def digests() -> dict[str, str]:
+    rerun._imports.cache_clear()
+    rerun._code_digest.cache_clear()
+    return {stage: rerun.digest(stage) for stage in [*STAGES, "aggregate"]}
+
+
+def changed_by(path: Path, edit) -> set[str]:
+    before = digests()
+    path.write_text(edit(path.read_text()))
+    after = digests()
+    return {stage for stage in before if before[stage] != after[stage]}
+
+
+def test_comments_docstrings_and_layout_change_nothing(package):
+    def edit(code: str) -> str:
+        return code.replace('"""flow: ', '"""Another word. ').replace("\n\n", "\n# why\n\n")
+
+    assert edit((package / "flow.py").read_text()) != (package / "flow.py").read_text()
+    assert changed_by(package / "flow.py", edit) == set()
+
+
+def test_a_stages_own_code_changes_that_stage_alone(package):
+    assert changed_by(package / "flow.py", lambda code: code + "\nX = 1\n") == {"flow"}
+
+
+def test_an_import_inside_a_function_counts(package):
+    assert changed_by(package / "tvl1.py", lambda code: code + "\nX = 1\n") == {"flow"}
+
+
+def test_a_shared_module_changes_all_that_import_it(package):
+    changed = changed_by(package / "store.py", lambda code: code + "\nX = 1\n")
+    assert {"decode", "align", "flow", "roi", "mdmo", "features", "spot"} <= changed
+
+
+def test_a_stage_does_not_depend_on_later_ones(package):
+    assert "align" not in changed_by(package / "spot.py", lambda code: code + "\nX = 1\n")
+
+
+def test_an_option_added_to_the_configuration_changes_nothing(package):
+    assert changed_by(package / "config.py", lambda code: code + "\nX = 1\n") == set()
+
+
+def test_version_alone_changes_nothing(package):
+    assert changed_by(package / "__init__.py", lambda code: code + '\n__version__ = "9"\n') == set()

@@ -1,0 +1,278 @@
+"""The workflow itself: real Snakemake on a tiny dataset, in a folder with a difficult name."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from copy import deepcopy
+from pathlib import Path
+
+import cv2
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from mespot import demo
+from mespot.config import Demo
+
+ROOT = Path(__file__).parents[1]
+PREPARE = ["decode", "align", "landmarks", "flow", "roi", "mdmo", "features"]
+LEARN = ["train", "spot", "spot_cross", "score", "score_cross", "aggregate", "report"]
+TINY = {
+    "demo": {"subjects": 2, "videos": 1, "seconds": 4, "size": [176, 176]},
+    "align": {"size": 96},
+    "train": {"epochs": 3},
+}
+
+
+class Workflow:
+    """A results folder and a configuration that `snakemake` is run with."""
+
+    def __init__(self, folder: Path, config: dict) -> None:
+        self.folder, self.config = folder, config
+        folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results"
+
+    def run(self, *arguments: str, config: dict | None = None) -> subprocess.CompletedProcess:
+        file = self.folder / "config.yaml"
+        file.write_text(yaml.safe_dump((config or self.config) | {"results": str(self.results)}))
+        command = ["snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
+        command += ["--directory", str(self.folder), "--configfile", str(file), *arguments]
+        environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+    def would_run(self, config: dict | None = None, *arguments: str) -> set[str]:
+        """The rules of which a dry-run would run jobs (`all` has none of its own)."""
+        done = self.run("--dry-run", *arguments, config=config)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return set(re.findall(r"^(\w+) +\d+$", done.stdout + done.stderr, re.M)) - {"total", "all"}
+
+
+def datasets() -> dict:
+    return {
+        "color": {"layout": "cas_me_sq", "demo": True, "fps": 30},
+        "grey": {"layout": "samm_lv", "demo": True, "fps": 25, "frames_fps": 200},
+    }
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Workflow:
+    """A tiny demo, run to the end."""
+    folder = tmp_path_factory.mktemp("run") / "CAS(ME)^2 [a b] 'c'"
+    workflow = Workflow(folder, {"datasets": datasets(), **TINY})
+    done = workflow.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    return workflow
+
+
+def test_demo_ends_in_a_table_and_pictures(finished):
+    summary = pd.read_csv(finished.results / "summary.csv")
+    assert set(summary["dataset"]) == {"color", "grey", "pooled"}
+    crossed = summary[summary["dataset"] != summary["trained_on"]]
+    assert set(zip(crossed["trained_on"], crossed["dataset"], strict=True)) == {
+        ("color", "grey"),
+        ("grey", "color"),
+    }
+    page = (finished.results / "report" / "index.html").read_text()
+    pictures = re.findall(r'src="([^"]+)"', page)
+    assert len(pictures) == 4
+    for picture in pictures:
+        assert cv2.imread(str(finished.results / "report" / picture)).std() > 10
+    assert "http" not in page
+
+
+def test_decoded_frames_are_gone_and_flow_stays(finished):
+    assert not list(finished.results.glob("*/decode/*.mkv"))
+    assert len(list(finished.results.glob("*/flow/*.h5"))) == 4
+
+
+def test_every_store_tells_where_it_comes_from(finished):
+    for path in finished.results.glob("*/*/*.h5"):
+        with h5py.File(path) as file:
+            assert {"units", "fps", "settings", "source", "mespot", "libraries"} <= set(
+                file.attrs
+            ), path
+            assert json.loads(file.attrs["settings"])
+            assert len(file.attrs["source"]) == 64
+
+
+def test_fold_has_not_seen_its_subject(finished):
+    """Spotting is done by a model whose `left_out` is the subject spotted in."""
+    import torch
+
+    for path in finished.results.glob("*/auw_gcn/folds/*/model.pt"):
+        content = torch.load(path, weights_only=True)
+        assert content["left_out"] == ("" if path.parent.name == "all" else path.parent.name)
+        intervals = path.parent / "intervals.csv"
+        if intervals.exists():
+            assert set(pd.read_csv(intervals)["subject"]) <= {path.parent.name}
+
+
+def test_nothing_changed_runs_nothing(finished):
+    assert finished.would_run() == set()
+
+
+@pytest.mark.parametrize(
+    ("stage", "key", "value", "rules"),
+    [
+        ("demo", "noise", 0.7, {"demo", "demo_annotation", *PREPARE, "annotation", *LEARN}),
+        ("align", "margin", 0.3, {"demo", *PREPARE, "annotation", *LEARN}),
+        (
+            "landmarks",
+            "smooth",
+            2.5,
+            {"landmarks", "roi", "mdmo", "features", "annotation", *LEARN},
+        ),
+        ("flow", "lam", 0.2, {"flow", "roi", "mdmo", "features", "annotation", *LEARN}),
+        ("roi", "set", "boxes", {"roi", "mdmo", "features", "annotation", *LEARN}),
+        ("mdmo", "roi_share", 0.5, {"mdmo", "features", "annotation", *LEARN}),
+        ("features", "published_unit", 10, {"features", "annotation", *LEARN}),
+        ("annotation", "offset_zero", "apex", {"annotation", *LEARN}),
+        ("train", "epochs", 4, set(LEARN)),
+        ("spot", "apex", 0.4, set(LEARN) - {"train"}),
+        ("score", "protocols", ["strict"], {"score", "score_cross", "aggregate", "report"}),
+        ("report", "dpi", 90, {"report"}),
+    ],
+)
+def test_one_changed_key_runs_its_stage_and_what_follows(finished, stage, key, value, rules):
+    config = deepcopy(finished.config)
+    config.setdefault(stage, {})[key] = value
+    # The decoded frames are temporary: what needs them again makes them again, from frames that are
+    # still there.
+    expected = rules - {"demo"} if stage == "align" else rules
+    assert finished.would_run(config) == expected
+
+
+def test_a_method_added_trains_and_scores_itself_alone(finished):
+    """A variant is one file and one entry; nothing of the others runs again."""
+    net = finished.folder / "my net.py"
+    net.write_text(
+        "from mespot.model import AUWGCN\n\n\nclass MyNet(AUWGCN):\n    '''The same, by another name.'''\n"
+    )
+    config = deepcopy(finished.config)
+    config["methods"] = {
+        "mine": {"base": "auw_gcn", "model": f"{net}:MyNet", "train": {"epochs": 2}}
+    }
+    rules = (
+        finished.would_run(config, "--list-changes", "params")
+        if False
+        else finished.would_run(config)
+    )
+    assert rules == set(LEARN)
+    jobs = finished.run("--dry-run", config=config).stdout
+    assert set(re.findall(r"^rule train:\n(?:.*\n)*?.*method=(\w+)", jobs, re.M)) == {"mine"}
+
+
+def test_own_video_is_spotted_with_the_trained_model(finished, tmp_path):
+    person = demo.make_subject("cas_me_sq", 3, Demo(size=(176, 176)))
+    script = demo.script("cas_me_sq", 3, 0, Demo(seconds=4))
+    folder = tmp_path / "my [video] ^1"
+    folder.mkdir()
+    for t, (frame, _) in enumerate(demo.render(person, script, Demo())):
+        if t < 40:
+            cv2.imwrite(str(folder / f"{t}.png"), frame[..., ::-1])
+    config = finished.config | {
+        "video": str(folder),
+        "own": {"dataset": "color", "method": "auw_gcn"},
+    }
+    done = finished.run(config=config)
+    assert done.returncode == 0, done.stdout + done.stderr
+    where = finished.results / "my_video_1"
+    intervals = pd.read_csv(where / "auw_gcn" / "cross" / "color" / "intervals.csv")
+    assert list(intervals) == ["subject", "video", "type", "onset", "apex", "offset", "score"]
+    assert len(list((where / "report" / "timelines").glob("*.png"))) == 1
+    assert finished.would_run() == set(), "spotting in a video must leave the demo as it is"
+
+
+def test_bad_videos_cost_only_themselves(tmp_path):
+    """Under --keep-going the rest is finished and the report lists what is missing, and why."""
+    source = tmp_path / "videos"
+    size = Demo(size=(176, 176), seconds=4)
+    for subject in (0, 1, 2):
+        person = demo.make_subject("cas_me_sq", subject, size)
+        script = demo.script("cas_me_sq", subject, 0, size)
+        for t, (frame, _) in enumerate(demo.render(person, script, size)):
+            if t < 60:
+                path = source / f"p{subject}" / f"f{t}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                cv2.imwrite(str(path), frame[..., ::-1])
+    (source / "p2" / "f7.png").write_bytes(b"")
+    (source / "gap").mkdir()
+    shutil.copytree(source / "p0", source / "gap", dirs_exist_ok=True)
+    (source / "gap" / "f5.png").unlink()
+    (source / "cut.mp4").write_bytes(b"\0\0\0 ftypisom")
+    table = "subject,video,type,onset,apex,offset,au\n"
+    table += "p0,p0,macro,10,20,30,12\np1,p1,micro,10,14,18,4\np1,p1,macro,500,510,520,4\n"
+    (tmp_path / "a.csv").write_text(table)
+    entry = {
+        "layout": "videos",
+        "root": str(source),
+        "annotation": str(tmp_path / "a.csv"),
+        "fps": 30,
+    }
+    tiny = {"align": {"size": 96}, "train": {"epochs": 2}}
+    workflow = Workflow(tmp_path / "work", {"datasets": {"own": entry}, **tiny})
+
+    stopped = workflow.run("results/own/decode/p2.mkv".replace("results", str(workflow.results)))
+    assert stopped.returncode != 0
+    assert "f7.png: frame cannot be read" in stopped.stdout + stopped.stderr
+    assert "Traceback" not in stopped.stdout + stopped.stderr
+
+    done = workflow.run("--keep-going")
+    assert done.returncode == 0, done.stdout + done.stderr
+    page = (workflow.results / "report" / "index.html").read_text()
+    for video, why in (
+        ("p2", "f7.png: frame cannot be read"),
+        ("gap", "frame 5 is missing"),
+        ("cut", "cut.mp4: cannot be decoded"),
+    ):
+        assert f"<b>{video}</b>" in page
+        assert why in page
+    assert pd.read_csv(workflow.results / "summary.csv")["overall_m"].tolist()[0] == 2
+    audit = pd.read_csv(workflow.results / "own" / "annotation_audit.csv")
+    assert audit["why"].str.contains(r"beyond the video's end \(60 frames\)").any()
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"flow": {"lambada": 1}}, "flow.lambada: unknown key"),
+        ({"datasets": {"d": {"layout": "videos", "root": "nowhere"}}}, "nowhere: no such file"),
+    ],
+)
+def test_wrong_configuration_is_one_clear_message(tmp_path, config, message):
+    done = Workflow(tmp_path, {"datasets": datasets()} | config).run("--dry-run")
+    assert done.returncode != 0
+    assert message in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_published_features_train_and_score(shared, tmp_path):
+    """Two subjects of the real features: two folds."""
+    import tarfile
+
+    with tarfile.open(shared / "data" / "auw_gcn_features.tar.xz") as file:
+        members = [m for m in file.getmembers() if re.search(r"/casme_01[56]/", m.name)]
+        file.extractall(tmp_path / "in", members=members, filter="data")
+    annotation = shared / "data" / "annotations" / "cas_me_sq_30fps.csv"
+    entry = {"layout": "features", "root": str(tmp_path / "in"), "annotation": str(annotation)}
+    config = {"datasets": {"cas_me_sq": entry}, "train": {"epochs": 30}}
+    workflow = Workflow(tmp_path / "work", config)
+    done = workflow.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    strict = pd.read_csv(workflow.results / "summary.csv").query("protocol == 'strict'")
+    truth = pd.read_csv(workflow.results / "cas_me_sq" / "annotation.csv")
+    assert strict["overall_m"].item() == len(truth) > 20
+    assert strict["overall_n"].item() > 0
+    history = pd.read_csv(workflow.results / "cas_me_sq/auw_gcn/folds/casme_015/history.csv")
+    assert len(history) == 30
+    assert np.mean(history["loss"][-5:]) < 0.7 * history["loss"][0]

@@ -1,0 +1,27 @@
+rule aggregate:
+    """One table: a row per method, dataset, selection and protocol; pooled; across datasets."""
+    input:
+        scores=[
+            f"{R}/{dataset}/{method}/score.json"
+            for dataset in labelled()
+            for method in cfg.methods
+        ]
+        + [
+            f"{R}/{dataset}/{method}/cross/{source}/score.json"
+            for dataset in labelled()
+            for source in labelled()
+            if source != dataset
+            for method in cfg.methods
+        ],
+    output:
+        f"{R}/summary.csv",
+    log:
+        f"{R}/logs/aggregate.log",
+    benchmark:
+        f"{R}/benchmarks/aggregate.tsv"
+    params:
+        results=R,
+        scores=each("--score", "scores"),
+        stage={"code": digest("aggregate")},
+    shell:
+        "mespot aggregate {params.scores} --results {params.results:q} --out {output:q} 2> {log:q}"

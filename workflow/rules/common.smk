@@ -1,0 +1,137 @@
+import json
+import os
+import re
+import shlex
+from functools import cache
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from mespot import layouts
+from mespot.config import load
+from mespot.errors import InputError
+from mespot.rerun import digest, file_digest
+
+try:
+    cfg = load(config)
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+
+R = cfg.results
+
+
+wildcard_constraints:
+    dataset=r"[\w.-]+",
+    source=r"[\w.-]+",
+    method=r"[\w.-]+",
+    video=r"[\w.-]+",
+    fold=r"[\w.-]+",
+
+
+# Jobs share the cores; a library that opens a thread for each core would slow the others down.
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
+
+@cache
+def videos(dataset):
+    """The dataset's videos, known before any rule runs: no checkpoint is needed."""
+    entry = cfg.datasets[dataset]
+    try:
+        if entry.demo:
+            from mespot import demo
+
+            return demo.videos(
+                entry.layout, f"{R}/demo/{dataset}", cfg.stage("demo", dataset)
+            )
+        return layouts.find(entry.layout, entry.root)
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def video(wildcards):
+    """The video that a job's wildcards name."""
+    for found in videos(wildcards.dataset):
+        if found.video == wildcards.video:
+            return found
+    raise WorkflowError(f"{wildcards.dataset} has no video {wildcards.video}")
+
+
+def subjects(dataset):
+    return sorted({found.subject for found in videos(dataset)})
+
+
+def labelled():
+    """The datasets to train and score on."""
+    return [
+        name for name, entry in cfg.datasets.items() if entry.demo or entry.annotation
+    ]
+
+
+def of_videos(stage, ending="h5"):
+    """Input function: a stage's files of all videos of the dataset."""
+    return lambda wildcards: [
+        f"{R}/{wildcards.dataset}/{stage}/{found.video}.{ending}"
+        for found in videos(wildcards.dataset)
+    ]
+
+
+def stage(name):
+    """The one `params` of a stage's rule: its slice of the config, and a digest of its code.
+
+    One dict, since Snakemake compares the values of params as a set, without their names.
+    """
+
+    def params(wildcards):
+        dataset = getattr(wildcards, "dataset", None)
+        method = getattr(wildcards, "method", None)
+        settings = cfg.stage(name, dataset, method).plain()
+        return {"config": json.dumps(settings, sort_keys=True), "code": digest(name)}
+
+    return params
+
+
+def each(flag, name):
+    """Params function: a flag before each of the named input files, quoted for the shell."""
+    return lambda wildcards, input: " ".join(
+        f"{flag} {shlex.quote(str(path))}" for path in input.get(name, [])
+    )
+
+
+def results():
+    """The table, the page, and for each dataset and method the model to use on new videos."""
+    models = [
+        f"{R}/{dataset}/{method}/folds/all/model.pt"
+        for dataset in labelled()
+        for method in cfg.methods
+    ]
+    return [f"{R}/summary.csv", f"{R}/report/index.html", *models]
+
+
+def own_results():
+    """What spotting in one's own video gives."""
+    where = f"{R}/{cfg.own_name}"
+    return [
+        f"{where}/{cfg.own.method}/cross/{cfg.own.dataset}/intervals.csv",
+        f"{where}/report/index.html",
+    ]
+
+
+def print_result():
+    """What the stages warned of, where to look, and the headline table."""
+    for log in sorted(Path(f"{R}/logs").rglob("*.log")):
+        for line in log.read_text().splitlines():
+            if line.startswith("warning: "):
+                print(line)
+    if cfg.video:
+        intervals, page = own_results()
+        print(
+            f"\n{Path(intervals).read_text()}\nintervals: {intervals}\npage:      {page}"
+        )
+        return
+    summary = Path(f"{R}/summary.csv")
+    if summary.exists():
+        from mespot.aggregate import headline
+
+        print(f"\n{headline(summary, cfg.report.headline)}\n\ntable: {summary}")
+        print(f"page:  {R}/report/index.html")

@@ -1,0 +1,15 @@
+rule decode:
+    """Every source becomes the same thing: a lossless video at the dataset's working rate."""
+    input:
+        source=lambda wildcards: video(wildcards).path,
+    output:
+        temp(f"{R}/{{dataset}}/decode/{{video}}.mkv"),
+    log:
+        f"{R}/logs/decode/{{dataset}}/{{video}}.log",
+    benchmark:
+        f"{R}/benchmarks/decode/{{dataset}}/{{video}}.tsv"
+    params:
+        stage=stage("decode"),
+    shell:
+        "mespot decode --source {input.source:q} --out {output:q}"
+        " --settings {params.stage[config]:q} 2> {log:q}"

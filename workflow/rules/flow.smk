@@ -1,0 +1,17 @@
+rule flow:
+    """TV-L1 optical flow from each aligned frame to the next."""
+    input:
+        aligned=rules.align.output.video,
+    output:
+        f"{R}/{{dataset}}/flow/{{video}}.h5",
+    log:
+        f"{R}/logs/flow/{{dataset}}/{{video}}.log",
+    benchmark:
+        f"{R}/benchmarks/flow/{{dataset}}/{{video}}.tsv"
+    resources:
+        gpu=1,
+    params:
+        stage=stage("flow"),
+    shell:
+        "mespot flow --aligned {input.aligned:q} --out {output:q}"
+        " --settings {params.stage[config]:q} 2> {log:q}"

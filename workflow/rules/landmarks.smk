@@ -1,0 +1,16 @@
+rule landmarks:
+    """68 points in each aligned frame."""
+    input:
+        aligned=rules.align.output.video,
+        align=rules.align.output.h5,
+    output:
+        f"{R}/{{dataset}}/landmarks/{{video}}.h5",
+    log:
+        f"{R}/logs/landmarks/{{dataset}}/{{video}}.log",
+    benchmark:
+        f"{R}/benchmarks/landmarks/{{dataset}}/{{video}}.tsv"
+    params:
+        stage=stage("landmarks"),
+    shell:
+        "mespot landmarks --aligned {input.aligned:q} --align {input.align:q} --out {output:q}"
+        " --settings {params.stage[config]:q} 2> {log:q}"
