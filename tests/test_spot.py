@@ -84,7 +84,9 @@ def planted_store(path, n_subjects: int = 4, inter_ocular: float = 50.0, seed: i
                 rows.append((f"s{k}", f"v{k}", type_, onset, apex, offset, au, len(rows)))
             mdmo *= inter_ocular / 50
             valid = np.ones(260, bool)
-            features._write(file, Feature(f"s{k}", f"v{k}", mdmo, valid, 30.0, inter_ocular))
+            names = tuple(f"ROI {k}" for k in range(12))
+            video = Feature(f"s{k}", f"v{k}", mdmo, valid, 30.0, inter_ocular, names)
+            features._write(file, video)
     columns = ["subject", "video", "type", "onset", "apex", "offset", "au", "source_row"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -196,7 +198,7 @@ def test_model_of_ones_own_trains_and_spots(planted):
         planted / "t.h5",
         Spot(),
     )
-    assert list(pd.read_csv(planted / "t.csv"))[0] == "subject"
+    assert next(iter(pd.read_csv(planted / "t.csv"))) == "subject"
     with pytest.raises(InputError, match="no class Other"):
         train_in(planted, "s1", "x.pt", Train(epochs=1), model=f"{path}:Other")
     with pytest.raises(InputError, match=r"path/to/file\.py:Class was expected"):

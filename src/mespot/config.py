@@ -43,7 +43,7 @@ class Demo(Settings):
     seed: int = 2023
     subjects: Annotated[int, Field(ge=2, le=9)] = 6
     videos: Annotated[int, Field(ge=1, le=9)] = 1  # of each subject
-    seconds: Annotated[float, Field(ge=4)] = 12.0  # of each video
+    seconds: Annotated[float, Field(ge=4)] = 10.0  # of each video
     size: tuple[Count, Count] = (256, 256)  # width and height of the frames, px
     noise: Annotated[float, Field(ge=0)] = 1.0  # standard deviation, grey levels
     distractors: list[Literal["blink", "gaze", "head", "light"]] = [

@@ -1,7 +1,7 @@
 """features: the dataset's feature store, from mdmo or from feature files as the authors published.
 
 `features.h5` holds a group /{subject}/{video} with `mdmo` (T-1, R, 2) float32 px/frame and `valid`
-(T-1,) bool; attributes `fps` and `inter_ocular` (px; NaN where unknown). Videos that failed are in
+(T-1,) bool; attributes `fps`, `regions` (names of the R) and `inter_ocular` (px; NaN where unknown). Videos that failed are in
 the file's attribute `missing`, as a JSON object from video to the error's message.
 """
 
@@ -32,6 +32,7 @@ class Feature(NamedTuple):
     valid: np.ndarray  # (T-1,) bool
     fps: float
     inter_ocular: float  # px; NaN where unknown
+    regions: tuple[str, ...]  # names of the R
 
 
 def collect(files: Sequence[Path], subjects: Sequence[str], out: Path, settings: Features) -> None:
@@ -43,17 +44,7 @@ def collect(files: Sequence[Path], subjects: Sequence[str], out: Path, settings:
                 missing[path.stem] = message
                 continue
             with store.read(path) as file:
-                _write(
-                    store_,
-                    Feature(
-                        subject,
-                        path.stem,
-                        file["mdmo"][:],
-                        file["valid"][:],
-                        float(file.attrs["fps"]),
-                        float(file.attrs["inter_ocular"]),
-                    ),
-                )
+                _write(store_, _feature(file, subject, path.stem))
         store_.attrs["missing"] = json.dumps(missing)
         if len(missing) == len(files):
             raise InputError(
@@ -76,7 +67,9 @@ def import_published(root: Path, fps: float, out: Path, settings: Features) -> N
     with store.create(out, stage="features", settings=settings.plain(), units="px/frame") as file:
         for (subject, video), parts in sorted(by_video.items()):
             mdmo = join(parts) * np.float32(settings.published_unit)
-            _write(file, Feature(subject, video, mdmo, np.ones(len(mdmo), bool), fps, float("nan")))
+            valid = np.ones(len(mdmo), bool)
+            regions = tuple(f"ROI {k}" for k in range(mdmo.shape[1]))
+            _write(file, Feature(subject, video, mdmo, valid, fps, float("nan"), regions))
         file.attrs["missing"] = "{}"
 
 
@@ -108,14 +101,7 @@ def load(path: Path) -> list[Feature]:
     """All videos of a feature store, by subject and name. Raises InputError."""
     with store.read(path) as file:
         return [
-            Feature(
-                subject,
-                video,
-                file[subject][video]["mdmo"][:],
-                file[subject][video]["valid"][:],
-                float(file[subject][video].attrs["fps"]),
-                float(file[subject][video].attrs["inter_ocular"]),
-            )
+            _feature(file[subject][video], subject, video)
             for subject in sorted(file)
             for video in sorted(file[subject])
         ]
@@ -137,6 +123,13 @@ def missing(path: Path) -> dict[str, str]:
         return json.loads(file.attrs["missing"])
 
 
+def _feature(group: h5py.Group, subject: str, video: str) -> Feature:
+    """One video's features, from its mdmo file or its group in a feature store."""
+    scale = (float(group.attrs[name]) for name in ("fps", "inter_ocular"))
+    regions = tuple(group.attrs["regions"])
+    return Feature(subject, video, group["mdmo"][:], group["valid"][:], *scale, regions)
+
+
 def _segment(path: Path) -> np.ndarray:
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -154,4 +147,5 @@ def _segment(path: Path) -> np.ndarray:
 def _write(file: h5py.File, feature: Feature) -> None:
     group = file.create_group(f"{feature.subject}/{feature.video}")
     group["mdmo"], group["valid"] = feature.mdmo, feature.valid
-    group.attrs["fps"], group.attrs["inter_ocular"] = feature.fps, feature.inter_ocular
+    for name in ("fps", "inter_ocular", "regions"):
+        group.attrs[name] = getattr(feature, name)

@@ -97,20 +97,24 @@ def timeline(
     """One video's picture: motion of the regions, curves of each type, annotated and spotted bars."""
     seconds = np.arange(len(feature.mdmo)) / feature.fps
     end = max(seconds[-1], 1 / feature.fps)
-    heights = [1.3, 1.3, 1.3, 0.9]
-    figure, axes = plt.subplots(4, 1, figsize=(11, 6), sharex=True, height_ratios=heights)
+    heights = [1.6, 1.3, 1.3, 0.9]
+    figure, axes = plt.subplots(4, 1, figsize=(11, 6.4), sharex=True, height_ratios=heights)
     speed = np.linalg.norm(feature.mdmo, axis=2).T
     top = max(float(np.percentile(speed, 99.5)), 1e-6)
     extent = (0, end, len(speed) - 0.5, -0.5)
     axes[0].imshow(speed, aspect="auto", cmap="magma_r", vmin=0, vmax=top, extent=extent)
-    axes[0].set_ylabel("motion of\neach region")
+    names = [name.replace("_", " ") for name in feature.regions]
+    axes[0].set_yticks(range(len(speed)), names, fontsize=6)
+    axes[0].set_title("motion of each region", loc="right", fontsize=8)
     for axis, type_ in zip(axes[1:3], TYPES, strict=True):
         axis.plot(seconds, curves[f"{type_}_apex"], color=COLOURS[type_], lw=1.8, label="apex")
-        axis.plot(seconds, curves[f"{type_}_start"], color="#222222", lw=0.9, ls="-", label="onset")
-        axis.plot(seconds, curves[f"{type_}_end"], color="#222222", lw=0.9, ls=":", label="offset")
+        axis.plot(seconds, curves[f"{type_}_onset"], color="#222222", lw=0.9, ls="-", label="onset")
+        axis.plot(
+            seconds, curves[f"{type_}_offset"], color="#222222", lw=0.9, ls=":", label="offset"
+        )
         axis.set_ylim(0, 1.05)
         axis.set_ylabel(f"{type_}\nprobability")
-        axis.legend(loc="upper right", fontsize=7, ncols=3, frameon=False)
+        axis.legend(loc="upper right", fontsize=7, ncols=3, framealpha=0.8, edgecolor="none")
     rows = [("spotted", spotted)] + ([("annotated", annotated)] if annotated is not None else [])
     for y, (_, table) in enumerate(rows):
         for row in table.itertuples():
