@@ -175,3 +175,9 @@ def test_video_damaged_in_the_middle_is_named(tmp_path):
 def test_missing_source_is_named(tmp_path):
     with pytest.raises(InputError, match="no such video"):
         decode(tmp_path / "none.mp4", tmp_path / "out.mkv", Decode())
+
+
+def test_video_whose_edit_list_hides_frames_is_whole(shared, tmp_path):
+    """no_face.mp4: 98 packets, of which an edit list hides three."""
+    decode(shared / "media" / "no_face.mp4", tmp_path / "out.mkv", Decode(fps=25))
+    assert video.info(tmp_path / "out.mkv").n_frames == pytest.approx(95 * 25 / 23.67, abs=2)

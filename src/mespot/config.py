@@ -41,7 +41,7 @@ class Settings(BaseModel):
 
 class Demo(Settings):
     seed: int = 2023
-    subjects: Annotated[int, Field(ge=2, le=9)] = 6
+    subjects: Annotated[int, Field(ge=2, le=9)] = 5
     videos: Annotated[int, Field(ge=1, le=9)] = 1  # of each subject
     seconds: Annotated[float, Field(ge=4)] = 10.0  # of each video
     size: tuple[Count, Count] = (256, 256)  # width and height of the frames, px

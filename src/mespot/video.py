@@ -81,7 +81,7 @@ def read_timed(path: Path) -> Iterator[tuple[float, np.ndarray]]:
     Upright: rotation metadata is honoured. The last item is (end of the video, last frame again).
     Raises InputError for what cannot be decoded, naming the frame.
     """
-    n = 0
+    n = packets = 0
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
@@ -91,24 +91,27 @@ def read_timed(path: Path) -> Iterator[tuple[float, np.ndarray]]:
             announced = stream.frames
             length = 1 / float(stream.average_rate or stream.guessed_rate or 25)
             start = time = None
-            for frame in container.decode(stream):
-                if frame.is_corrupt:
-                    raise InputError(
-                        f"{path}: frame {n} is corrupt; copy or export the video again"
-                    )
-                if start is None:
-                    start = frame.time or 0.0
-                time = frame.time - start if frame.time is not None else n * length
-                picture = _upright(frame)
-                yield time, picture
-                n += 1
+            for packet in container.demux(stream):
+                packets += packet.size > 0
+                for frame in packet.decode():
+                    if frame.is_corrupt:
+                        raise InputError(
+                            f"{path}: frame {n} is corrupt; copy or export the video again"
+                        )
+                    if start is None:
+                        start = frame.time or 0.0
+                    time = frame.time - start if frame.time is not None else n * length
+                    picture = _upright(frame)
+                    yield time, picture
+                    n += 1
     except av.FFmpegError as error:
         raise InputError(
             f"{path}: cannot be decoded at frame {n} ({error}); copy or export the video again"
         ) from None
     if not n:
         raise InputError(f"{path}: no frame in it; a video was expected")
-    if n < announced:
+    # Packets, not frames: an edit list may rightly hide some of them.
+    if packets < announced:
         raise InputError(
             f"{path}: ends at frame {n}, its header announces {announced}: it is cut off; copy it again"
         )

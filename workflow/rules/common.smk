@@ -29,7 +29,7 @@ wildcard_constraints:
 
 
 # Jobs share the cores; a library that opens a thread for each core would slow the others down.
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
     os.environ.setdefault(variable, "1")
 
 
