@@ -13,7 +13,7 @@ spot: .venv/ready  ## spot in a video of one's own: make spot VIDEO=path
 	snakemake --cores $(CORES) --config video="'$$VIDEO'"
 
 test: lint  ## all tests
-	pytest -n $(CORES)
+	pytest -n $(CORES) --dist loadfile
 
 lint: .venv/ready
 	ruff check

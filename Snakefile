@@ -1,10 +1,12 @@
 # mespot: from face videos to intervals of macro- and micro-expressions, scores and pictures.
 # The stages stand in workflow/rules, one file each, in the order of docs/methods.md.
+from copy import deepcopy
+
 from snakemake.utils import min_version
 
 min_version("9.0")
 
-given = dict(config)
+given = deepcopy(config)
 
 
 configfile: f"{workflow.basedir}/config.yaml"

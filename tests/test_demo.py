@@ -111,7 +111,7 @@ def test_subjects_differ_and_seeds_repeat():
 
 @pytest.mark.parametrize(("layout", "per_row"), [("cas_me_sq", 1), ("samm_lv", 8)])
 def test_dataset_is_read_back_as_it_was_made(tmp_path, layout, per_row):
-    expected = demo.videos(layout, tmp_path, SMALL)
+    expected = layouts.demo(layout, tmp_path, SMALL.subjects, SMALL.videos)
     for k, video in enumerate(expected):
         Path(video.path).mkdir(parents=True)
         (Path(video.path) / "img001.jpg").touch()
@@ -136,7 +136,7 @@ def test_dataset_is_read_back_as_it_was_made(tmp_path, layout, per_row):
 
 def test_rendered_folder_has_the_benchmarks_names(tmp_path):
     quick = SMALL.model_copy(update={"size": (192, 192)})
-    video = demo.videos("cas_me_sq", tmp_path, quick)[0]
+    video = layouts.demo("cas_me_sq", tmp_path, 2, 1)[0]
     demo.make_video("cas_me_sq", 0, 0, quick, Path(video.path), tmp_path / "truth.npz")
     files = sorted(path.name for path in Path(video.path).iterdir())
     assert files[0] == "img001.jpg"

@@ -1,29 +1,19 @@
 """AUs as they are written, and the adjacency counted from them."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from mespot.graph import adjacency, au_numbers
 
-REFERENCE = Path(
-    os.environ.get("MESPOT_REFERENCE", Path(__file__).parents[1] / "../shared/reference")
-)
 ANNOTATIONS = {"cas_me_sq": "cas_me_sq_30fps.csv", "samm_lv": "samm_lv_25fps.csv"}
 
 
 @pytest.mark.parametrize("dataset", ANNOTATIONS)
-def test_it_gives_the_published_adjacency(dataset):
-    path = REFERENCE / "auw_gcn" / f"adjacency_{dataset}.npy"
-    csv = Path(__file__).parents[1] / "../shared/data/annotations" / ANNOTATIONS[dataset]
-    for file in (path, csv):
-        if not file.exists():
-            pytest.skip(f"no file {file}")
+def test_it_gives_the_published_adjacency(dataset, reference, shared):
+    csv = shared / "data" / "annotations" / ANNOTATIONS[dataset]
     aus = pd.read_csv(csv, keep_default_na=False).au
-    expected = np.load(path)
+    expected = np.load(reference / f"adjacency_{dataset}.npy")
     got = adjacency(aus, published=True).astype(expected.dtype)
     np.testing.assert_allclose(got, expected, rtol=3e-7, atol=0)
 

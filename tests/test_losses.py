@@ -1,8 +1,6 @@
 """The losses: by hand, against the published values, and over the six published optimiser steps."""
 
 import math
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +10,6 @@ from mespot.losses import EPSILON, binary_loss, boundary_loss, loss_terms, total
 from mespot.model import AUWGCN
 from mespot.targets import NO_BOUNDARY, OFFSET, ONSET
 
-REFERENCE = Path(
-    os.environ.get("MESPOT_REFERENCE", Path(__file__).parents[1] / "../shared/reference")
-)
 MACRO_WEIGHT = {"cas_me_sq": 0.5, "samm_lv": 0.7}
 # The columns of the published loss_history, before the total.
 HISTORY = (
@@ -27,21 +22,10 @@ HISTORY = (
 )
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(params=MACRO_WEIGHT)
-def published(request):
+def published(request, reference):
     """(arrays of model_{dataset}.npz, the dataset's macro weight)."""
-    path = REFERENCE / "auw_gcn" / f"model_{request.param}.npz"
-    if not path.exists():
-        pytest.skip(f"no reference outputs at {path}")
-    with np.load(path) as file:
+    with np.load(reference / f"model_{request.param}.npz") as file:
         return {name: file[name] for name in file.files}, MACRO_WEIGHT[request.param]
 
 

@@ -1,34 +1,16 @@
 """The network: its parts against a computation by hand, and the whole against the published one."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
 from mespot.model import AUWGCN, OUTPUTS
 
-REFERENCE = Path(
-    os.environ.get("MESPOT_REFERENCE", Path(__file__).parents[1] / "../shared/reference")
-)
-DATASETS = ("cas_me_sq", "samm_lv")
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-def published(dataset):
+@pytest.fixture(params=["cas_me_sq", "samm_lv"])
+def published(request, reference):
     """(arrays of model_{dataset}.npz, a network with its initial weights)."""
-    path = REFERENCE / "auw_gcn" / f"model_{dataset}.npz"
-    if not path.exists():
-        pytest.skip(f"no reference outputs at {path}")
-    with np.load(path) as file:
+    with np.load(reference / f"model_{request.param}.npz") as file:
         arrays = {name: file[name] for name in file.files}
     return arrays, loaded(arrays, "init/")
 
@@ -44,17 +26,15 @@ def loaded(arrays, prefix):
     return network
 
 
-@pytest.mark.parametrize("dataset", DATASETS)
-def test_it_gives_the_published_outputs_in_eval_mode(dataset):
-    arrays, network = published(dataset)
+def test_it_gives_the_published_outputs_in_eval_mode(published):
+    arrays, network = published
     with torch.no_grad():
         out = network.eval()(torch.tensor(arrays["batch/features"]))
     np.testing.assert_allclose(out.numpy(), arrays["out_eval"], rtol=1e-5, atol=2e-6)
 
 
-@pytest.mark.parametrize("dataset", DATASETS)
-def test_it_gives_the_published_outputs_in_train_mode(dataset):
-    arrays, network = published(dataset)
+def test_it_gives_the_published_outputs_in_train_mode(published):
+    arrays, network = published
     # In float64: what is left is the published run's own float32 rounding, which the batch
     # normalisations of nearly constant channels enlarge.
     with torch.no_grad():

@@ -1,8 +1,5 @@
 """Labels, windows and training targets: small cases by hand, and the published ones exactly."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,17 +16,7 @@ from mespot.targets import (
     windows,
 )
 
-REFERENCE = Path(
-    os.environ.get("MESPOT_REFERENCE", Path(__file__).parents[1] / "../shared/reference")
-)
 PUBLISHED_COLUMNS = {"start_frame": "onset", "apex_frame": "apex", "end_frame": "offset"}
-
-
-def reference(name):
-    path = REFERENCE / "auw_gcn" / name
-    if not path.exists():
-        pytest.skip(f"no reference outputs at {path}")
-    return path
 
 
 def intervals(*rows):
@@ -45,10 +32,10 @@ def marked(marks):
 # --- against the published outputs
 
 
-def test_labels_and_windows_are_the_published_ones():
-    with np.load(reference("segments.npz")) as file:
+def test_labels_and_windows_are_the_published_ones(reference):
+    with np.load(reference / "segments.npz") as file:
         arrays = {name: file[name] for name in file.files}
-    table = pd.read_csv(reference("segments_annotation.csv"), keep_default_na=False)
+    table = pd.read_csv(reference / "segments_annotation.csv", keep_default_na=False)
     table = table.rename(columns=PUBLISHED_COLUMNS)
     table["type"] = table.type_idx.map({1: "macro", 2: "micro"})
     (video,) = table.video_name.unique()
@@ -63,8 +50,8 @@ def test_labels_and_windows_are_the_published_ones():
 
 
 @pytest.mark.parametrize("dataset", ["cas_me_sq", "samm_lv"])
-def test_training_targets_are_the_published_ones(dataset):
-    with np.load(reference(f"model_{dataset}.npz")) as file:
+def test_training_targets_are_the_published_ones(dataset, reference):
+    with np.load(reference / f"model_{dataset}.npz") as file:
         targets = training_targets(file["labels"])
         for name, target in targets.items():
             published = file[f"batch/{name}"]

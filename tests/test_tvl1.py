@@ -11,14 +11,6 @@ from mespot import tvl1 as module
 from mespot.tvl1 import tvl1
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def face(height, width):
     """A real face, grey 0-255, float32."""
     grey = color.rgb2gray(data.astronaut()[20:210, 130:320]) * 255

@@ -45,8 +45,8 @@ class Workflow:
     def run(self, *arguments: str, config: dict | None = None) -> subprocess.CompletedProcess:
         file = self.folder / "config.yaml"
         file.write_text(yaml.safe_dump((config or self.config) | {"results": str(self.results)}))
-        command = ["snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
-        command += ["--directory", str(self.folder), "--configfile", str(file), *arguments]
+        command = ["snakemake", *arguments, "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
+        command += ["--directory", str(self.folder), "--configfile", str(file)]
         environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
         return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
@@ -162,11 +162,7 @@ def test_a_method_added_trains_and_scores_itself_alone(finished):
     config["methods"] = {
         "mine": {"base": "auw_gcn", "model": f"{net}:MyNet", "train": {"epochs": 2}}
     }
-    rules = (
-        finished.would_run(config, "--list-changes", "params")
-        if False
-        else finished.would_run(config)
-    )
+    rules = finished.would_run(config)
     assert rules == set(LEARN)
     jobs = finished.run("--dry-run", config=config).stdout
     assert set(re.findall(r"^rule train:\n(?:.*\n)*?.*method=(\w+)", jobs, re.M)) == {"mine"}
@@ -222,7 +218,7 @@ def test_bad_videos_cost_only_themselves(tmp_path):
     tiny = {"align": {"size": 96}, "train": {"epochs": 2}}
     workflow = Workflow(tmp_path / "work", {"datasets": {"own": entry}, **tiny})
 
-    stopped = workflow.run("results/own/decode/p2.mkv".replace("results", str(workflow.results)))
+    stopped = workflow.run(str(workflow.results / "own" / "decode" / "p2.mkv"))
     assert stopped.returncode != 0
     assert "f7.png: frame cannot be read" in stopped.stdout + stopped.stderr
     assert "Traceback" not in stopped.stdout + stopped.stderr
@@ -246,7 +242,11 @@ def test_bad_videos_cost_only_themselves(tmp_path):
     ("config", "message"),
     [
         ({"flow": {"lambada": 1}}, "flow.lambada: unknown key"),
-        ({"datasets": {"d": {"layout": "videos", "root": "nowhere"}}}, "nowhere: no such file"),
+        (
+            {"datasets": {"d": {"layout": "videos", "root": "nowhere", "annotation": "a.csv"}}},
+            "nowhere: no such file",
+        ),
+        ({"datasets": {"d": {"layout": "videos", "root": "."}}}, "no dataset has an annotation"),
     ],
 )
 def test_wrong_configuration_is_one_clear_message(tmp_path, config, message):

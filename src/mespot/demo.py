@@ -24,25 +24,14 @@ from skimage import data
 
 from mespot.config import Demo
 from mespot.faces import dlib_points
-from mespot.layouts import Video
+from mespot.layouts import DEMO_CAS_ME_SQ, DEMO_PEOPLE
 from mespot.progress import progress
 
 # Where the head lies in the photograph: its centre (x, y) and the side of the square shown, px.
 PHOTO_CENTRE, PHOTO_SIDE = (225, 128), 200
 
-# Frames per second, colour, and what the benchmark's folders and videos are called.
+# Frames per second of each form.
 FPS = {"cas_me_sq": 30, "samm_lv": 200}
-CAS_ME_SQ_VIDEOS = [
-    (101, "disgust1", "0101disgustingteeth"),
-    (502, "happy1", "0502funnyerrors"),
-    (401, "anger1", "0401demo"),
-    (102, "disgust2", "0102demo"),
-    (503, "happy2", "0503demo"),
-    (402, "anger2", "0402demo"),
-    (505, "happy3", "0505demo"),
-    (507, "happy4", "0507demo"),
-    (508, "happy5", "0508demo"),
-]
 
 # A field is made of bumps: a landmark, its displacement (dx, dy) at full intensity and the bump's
 # radius, all in inter-ocular distances. The left side of the image comes first.
@@ -120,24 +109,6 @@ class Subject:
     def inter_ocular(self) -> float:
         """Distance of the eyes' centres, px."""
         return float(np.linalg.norm(self.landmarks[36:42].mean(0) - self.landmarks[42:48].mean(0)))
-
-
-def videos(layout: str, root: str | Path, settings: Demo) -> list[Video]:
-    """The videos that `render` makes; the layout's reader finds the same once they are there."""
-    root = Path(root)
-    found = []
-    for subject in range(settings.subjects):
-        for video in range(settings.videos):
-            if layout == "cas_me_sq":
-                number, title = 15 + subject, CAS_ME_SQ_VIDEOS[video][2]
-                name = f"casme_{number:03d}"
-                folder = root / "rawpic" / f"s{number}" / f"{number}_{title}"
-                found.append(Video(name, f"{name}_{title[:4]}", str(folder)))
-            else:
-                number = f"{6 + subject:03d}"
-                folder = root / f"{number}_{video + 1}"
-                found.append(Video(f"samm_{number}", f"samm_{number}_{video + 1}", str(folder)))
-    return found
 
 
 def script(layout: str, subject: int, video: int, settings: Demo) -> Script:
@@ -411,12 +382,13 @@ def _rigid(head: np.ndarray, centre: np.ndarray, unit: float) -> np.ndarray:
 
 
 def _cas_me_sq_sheets(rows: list[tuple[int, int, Expression]]) -> dict[str, list[tuple]]:
-    """Three sheets without a header row (research/spotting.md)."""
+    """Three sheets without a header row."""
+    first = DEMO_PEOPLE["cas_me_sq"]
     counts: dict[tuple[int, int], int] = {}
     codes = []
     for subject, video, e in rows:
         counts[subject, video] = counts.get((subject, video), 0) + 1
-        _, name, _ = CAS_ME_SQ_VIDEOS[video]
+        _, name, _ = DEMO_CAS_ME_SQ[video]
         units = "+".join(map(str, e.action_units))
         cell = int(units) if units.isdigit() else units
         frames = (e.onset + 1, e.apex + 1, e.offset + 1)
@@ -424,13 +396,13 @@ def _cas_me_sq_sheets(rows: list[tuple[int, int, Expression]]) -> dict[str, list
         codes.append((subject + 1, clip, *frames, cell, "others", f"{e.type}-expression", "others"))
     return {
         "CASFEcode_final": codes,
-        "naming rule1": [(15 + s, f"s{15 + s}", s + 1) for s, _, _ in rows],
-        "naming rule2": [(code, name) for code, name, _ in CAS_ME_SQ_VIDEOS],
+        "naming rule1": [(first + s, f"s{first + s}", s + 1) for s, _, _ in rows],
+        "naming rule2": [(code, name) for code, name, _ in DEMO_CAS_ME_SQ],
     }
 
 
 def _samm_lv_sheets(rows: list[tuple[int, int, Expression]]) -> dict[str, list[tuple]]:
-    """One sheet; nine preamble rows, then the header (research/spotting.md)."""
+    """One sheet; nine preamble rows, then the header."""
     header = "Subject,Filename,Inducement Code,Onset,Apex,Offset,Duration,Type,Action Units,Notes"
     columns = header.split(",")
     preamble = ["SAMM Long Videos in form, rendered by mespot", *[""] * 8]
@@ -439,7 +411,7 @@ def _samm_lv_sheets(rows: list[tuple[int, int, Expression]]) -> dict[str, list[t
     counts: dict[tuple[int, int], int] = {}
     for subject, video, e in rows:
         counts[subject, video] = counts.get((subject, video), 0) + 1
-        number = f"{6 + subject:03d}"
+        number = f"{DEMO_PEOPLE['samm_lv'] + subject:03d}"
         name = f"{number}_{video + 1}_{counts[subject, video]}"
         type_ = "Macro" if e.type == "macro" else "Micro - 1/2"
         units = "+".join(map(str, e.action_units))

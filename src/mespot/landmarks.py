@@ -69,9 +69,7 @@ def find(
         if repeat[t] and last is not None and valid[t - 1]:
             points[t] = points[t - 1]
             continue
-        points[t], _ = consistent_points(
-            frame, box if last is None else moved_box(box, first, last)
-        )
+        points[t] = find_points(frame, box if last is None else moved_box(box, first, last))
         first, last = points[t] if first is None else first, points[t]
     return points
 

@@ -20,6 +20,21 @@ SAMM_LV_FOLDER = re.compile(r"^(?P<subject>\d{3})_(?P<number>\d+)$")
 SEGMENT = re.compile(r"^(?P<video>.+)_(?P<start>\d+)\.npz$")
 
 
+# The demo's people by number, and its clips in CAS(ME)^2's form: code, name in the spreadsheet, folder.
+DEMO_PEOPLE = {"cas_me_sq": 15, "samm_lv": 6}
+DEMO_CAS_ME_SQ = [
+    (101, "disgust1", "0101disgustingteeth"),
+    (502, "happy1", "0502funnyerrors"),
+    (401, "anger1", "0401demo"),
+    (102, "disgust2", "0102demo"),
+    (503, "happy2", "0503demo"),
+    (402, "anger2", "0402demo"),
+    (505, "happy3", "0505demo"),
+    (507, "happy4", "0507demo"),
+    (508, "happy5", "0508demo"),
+]
+
+
 class Video(NamedTuple):
     subject: str
     video: str
@@ -89,6 +104,22 @@ def segments(root: Path) -> list[tuple[Path, re.Match[str]]]:
     """The segment files below a folder, each with its name taken apart."""
     matches = ((path, SEGMENT.match(path.name)) for path in root.rglob("*.npz"))
     return [(path, match) for path, match in matches if match]
+
+
+def demo(layout: str, root: str | Path, subjects: int, videos: int) -> list[Video]:
+    """The videos that the stage `demo` makes; `find` finds the same once they are there."""
+    found = []
+    for subject in range(subjects):
+        number = DEMO_PEOPLE[layout] + subject
+        for video in range(videos):
+            if layout == "cas_me_sq":
+                name, title = f"casme_{number:03d}", DEMO_CAS_ME_SQ[video][2]
+                folder = Path(root) / "rawpic" / f"s{number}" / f"{number}_{title}"
+                found.append(Video(name, f"{name}_{title[:4]}", str(folder)))
+            else:
+                name, folder = f"samm_{number:03d}", Path(root) / f"{number:03d}_{video + 1}"
+                found.append(Video(name, f"{name}_{video + 1}", str(folder)))
+    return found
 
 
 LAYOUTS = {"cas_me_sq": cas_me_sq, "samm_lv": samm_lv, "videos": videos, "features": features}

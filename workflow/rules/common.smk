@@ -39,10 +39,9 @@ def videos(dataset):
     entry = cfg.datasets[dataset]
     try:
         if entry.demo:
-            from mespot import demo
-
-            return demo.videos(
-                entry.layout, f"{R}/demo/{dataset}", cfg.stage("demo", dataset)
+            made = cfg.stage("demo", dataset)
+            return layouts.demo(
+                entry.layout, f"{R}/demo/{dataset}", made.subjects, made.videos
             )
         return layouts.find(entry.layout, entry.root)
     except InputError as error:
@@ -100,6 +99,10 @@ def each(flag, name):
 
 def results():
     """The table, the page, and for each dataset and method the model to use on new videos."""
+    if not labelled():
+        raise WorkflowError(
+            "no dataset has an annotation: nothing to train on; see docs/datasets.md"
+        )
     models = [
         f"{R}/{dataset}/{method}/folds/all/model.pt"
         for dataset in labelled()
