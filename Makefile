@@ -10,7 +10,7 @@ demo: .venv/ready  ## the demo datasets: from video to table and pictures
 
 spot: .venv/ready  ## spot in a video of one's own: make spot VIDEO=path
 	@test -n "$$VIDEO" || { echo 'make spot VIDEO=path: a video, a folder of videos or of frames'; exit 2; }
-	snakemake --cores $(CORES) --config video="'$$VIDEO'"
+	MESPOT_VIDEO="$$VIDEO" snakemake --cores $(CORES)
 
 test: lint  ## all tests
 	pytest -n $(CORES) --dist loadfile

@@ -1,5 +1,6 @@
 # mespot: from face videos to intervals of macro- and micro-expressions, scores and pictures.
 # The stages stand in workflow/rules, one file each, in the order of docs/methods.md.
+import os
 from copy import deepcopy
 
 from snakemake.utils import min_version
@@ -14,6 +15,8 @@ configfile: f"{workflow.basedir}/config.yaml"
 
 # Datasets of a --configfile stand instead of the demo's; all else is laid over config.yaml.
 config["datasets"] = given.get("datasets", config["datasets"])
+# `make spot` gives its path so: --config would read some characters of it as YAML.
+config["video"] = os.environ.get("MESPOT_VIDEO", config["video"])
 
 
 include: "workflow/rules/common.smk"
