@@ -41,4 +41,5 @@ requirements: .venv/ready  ## the exact list, again, from pyproject.toml
 	touch $@
 
 clean:  ## all results (not the environment)
-	rm -rf results/* .snakemake
+	find results -mindepth 1 -not -name README.md -delete
+	rm -rf .snakemake

@@ -10,6 +10,10 @@ from mespot.config import Annotation
 from mespot.errors import InputError
 
 HEADER = "subject,video_name,start_frame,apex_frame,end_frame,type_idx,au\n"
+SAMM_LV_COLUMNS = (
+    "Subject", "Filename", "Inducement Code", "Onset", "Apex", "Offset", "Duration", "Type",
+    "Action Units", "Notes",
+)  # fmt: skip
 LENGTHS = {"v": ("s", 100)}
 
 
@@ -65,14 +69,26 @@ def test_duplicates_and_unknown_videos_are_left_out_and_audited(tmp_path):
 
 
 def test_200_fps_frames_become_working_frames(tmp_path):
-    normal, _ = normalise(tmp_path, "s,v,16,24.5,39,1,4\n", frames_per_row=8)
-    assert normal[["onset", "apex", "offset"]].to_numpy().tolist() == [[2, 3, 4]]
+    sheet = [["x"] * 10, list(SAMM_LV_COLUMNS), [None] * 10]
+    sheet.append(["006", "006_1_1", 1, 17, 25.5, 40, 24, "Macro", "4", ""])
+    pd.DataFrame(sheet).to_excel(
+        tmp_path / "s.xlsx", sheet_name="FACS_Movement_Only", header=False, index=False
+    )
+    out, audit = tmp_path / "out.csv", tmp_path / "audit.csv"
+    annotation(
+        tmp_path / "s.xlsx", {"samm_006_1": ("samm_006", 99)}, (), 8, out, audit, Annotation()
+    )
+    assert pd.read_csv(out)[["onset", "apex", "offset"]].to_numpy().tolist() == [[2, 3, 4]]
+    # A CSV counts frames at the working rate already, whatever the source's.
+    normal, _ = normalise(tmp_path, "s,v,16,24,39,1,4\n", frames_per_row=8)
+    assert normal[["onset", "apex", "offset"]].to_numpy().tolist() == [[16, 24, 39]]
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (HEADER + "s,v,1,2,3,7,4\n", "row 2: type '7'"),
+        (HEADER + "t,v,1,2,3,1,4\n", "row 2: v is annotated as subject 't', but lies where"),
         (HEADER + "s,v,1,2,3,1,4\ns,v,x,2,3,1,4\n", "row 3: onset is 'x'"),
         ("a,b\n1,2\n", "no column video, type, onset, offset"),
     ],
@@ -107,7 +123,7 @@ def test_unreadable_spreadsheet_is_named(tmp_path):
 def test_real_files_are_read_whole(shared, tmp_path, name, rows, videos, types):
     path = shared / "data" / "annotations" / name
     source = read(path)
-    known = {video: ("s", 10**6) for video in source.rows["video"]}
+    known = {row.video: (row.subject, 10**6) for row in source.rows.itertuples()}
     assert len(source.rows) == rows
     assert abs(len(known) - videos) <= 2
     normal, audit = tmp_path / "n.csv", tmp_path / "a.csv"

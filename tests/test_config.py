@@ -43,7 +43,7 @@ def test_every_key_is_in_config_yaml_with_its_default(default_config):
         (("flow", "tau"), "quick", "flow.tau: .*number.*'quick'"),
         (("align", "mode"), "3d", "align.mode: .*'box' or 'similarity'"),
         (("datasets", "demo_color", "settings"), {"flow": {"tu": 1}}, "tu: unknown key"),
-        (("datasets", "demo_color", "settings"), {"flaw": {}}, "flaw: no such stage"),
+        (("datasets", "demo_color", "settings"), {"flaw": {}}, "flaw: no stage of a dataset's own"),
         (("datasets", "demo_color", "root"), "x", "root: .*demo has none"),
         (("datasets", "a b"), {"layout": "videos", "root": "x"}, "name 'a b'"),
         (("methods", "mine"), {"base": "none"}, "methods.mine.base 'none'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -102,11 +103,41 @@ def test_each_instant_shows_the_latest_frame(source, fps, n):
     assert len(shown) == pytest.approx(n * fps / source, abs=1)
 
 
-def test_rotation_metadata_is_honoured(tmp_path, monkeypatch):
-    source = save_video(tmp_path / "v.mp4", numbered(3), [0, 0.1, 0.2])
-    upright = next(iter(video.read_timed(source)))[1].shape
-    monkeypatch.setattr(video, "_rotation", lambda frame: 90)
-    assert next(iter(video.read_timed(source)))[1].shape == (upright[1], upright[0], 3)
+def test_rotation_metadata_is_honoured(tmp_path):
+    """A display matrix that turns by 90 degrees clockwise: what was left comes to the top."""
+    frame = np.full((48, 64), 20, np.uint8)
+    frame[:, :32] = 220
+    source = save_video(tmp_path / "v.mp4", [frame] * 3, [0, 0.1, 0.2])
+    content = bytearray(source.read_bytes())
+    matrix = content.index(b"tkhd") + 4 + 40
+    clockwise = [0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30]
+    content[matrix : matrix + 36] = struct.pack(">9i", *clockwise)
+    source.write_bytes(content)
+    _, upright = next(iter(video.read_timed(source)))
+    assert upright.shape == (64, 48, 3)
+    assert upright[:32].mean() > 180
+    assert upright[32:].mean() < 60
+
+
+@pytest.mark.parametrize("ending", ["mkv", "webm"])
+def test_a_file_without_a_count_of_frames_is_judged_by_its_length(tmp_path, ending):
+    noise = [RNG.integers(0, 256, (64, 64), dtype=np.uint8) for _ in range(60)]
+    codec = "libvpx" if ending == "webm" else "mpeg4"
+    source = save_video(tmp_path / f"v.{ending}", noise, [k / 30 for k in range(60)], codec)
+    decode(source, tmp_path / "out.mkv", Decode(fps=30))
+    whole = source.read_bytes()
+    source.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=rf"v\.{ending}.*cut off|v\.{ending}.*decoded at frame"):
+        decode(source, tmp_path / "cut.mkv", Decode(fps=30))
+
+
+def test_frames_of_16_bits_are_refused(tmp_path):
+    source = tmp_path / "s"
+    source.mkdir()
+    for k in range(3):
+        Image.fromarray(np.full((32, 32), 9000 * k, np.uint16)).save(source / f"{k}.png")
+    with pytest.raises(InputError, match=r"0\.png: frame is of mode I;16; 8 bits"):
+        decode(source, tmp_path / "out.mkv", Decode(fps=30))
 
 
 @pytest.mark.parametrize(

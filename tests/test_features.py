@@ -83,7 +83,7 @@ def test_real_published_features_join(shared, tmp_path):
 def save_mdmo(path, n: int = 5) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with store.create(
-        path, stage="mdmo", settings={}, fps=30.0, inter_ocular=50.0, regions=["a"] * 12
+        path, stage="mdmo", settings={}, source="s", fps=30.0, inter_ocular=50.0, regions=["a"] * 12
     ) as file:
         file["mdmo"], file["valid"] = np.ones((n, 12, 2), np.float32), np.ones(n, bool)
 

@@ -46,6 +46,9 @@ def test_own_videos_in_every_form(tmp_path):
     ]
     assert names("videos", tmp_path / "a b [1]^.MP4") == [("a_b_1", "a_b_1")]
     assert names("videos", tmp_path / "frames") == [("frames", "frames")]
+    touch(tmp_path, "anna/cover.jpg", "odd.xyz")
+    assert ("anna", "one") in names("videos", tmp_path)
+    assert names("videos", tmp_path / "odd.xyz") == [("odd.xyz", "odd.xyz")]
 
 
 def test_published_segments_make_one_video(tmp_path):
@@ -62,6 +65,9 @@ def test_faults_are_named(tmp_path):
         layouts.find("videos", tmp_path / "none")
     with pytest.raises(InputError, match="no video found"):
         layouts.find("videos", tmp_path)
+    touch(tmp_path / "one", "all/x.mp4")
+    with pytest.raises(InputError, match="a subject is called 'all'"):
+        layouts.find("videos", tmp_path / "one")
     touch(tmp_path, "a b.mp4", "a_b.mp4")
     with pytest.raises(InputError, match="2 videos would be named a_b"):
         layouts.find("videos", tmp_path)

@@ -67,9 +67,12 @@ def cut(flow: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def test_repeated_frames_share_the_motion_that_ends_them():
     motion = np.array([0.0, 3, 0, 0, 6, 0])[:, None]
     repeat = np.array([0, 1, 0, 1, 1, 0, 1], bool)
-    shared = mdmo.share_repeats(motion, repeat)
+    shared = mdmo.share_repeats(motion, repeat, longest=3)
     assert shared[:, 0] == pytest.approx([1.5, 1.5, 2, 2, 2, 0])
-    assert mdmo.share_repeats(motion, np.zeros(7, bool)) == pytest.approx(motion)
+    assert mdmo.share_repeats(motion, np.zeros(7, bool), longest=3) == pytest.approx(motion)
+    # Three rows are too long a standstill here.
+    shared = mdmo.share_repeats(motion, repeat, longest=2)
+    assert shared[:, 0] == pytest.approx([1.5, 1.5, 0, 0, 6, 0])
 
 
 def test_short_gaps_are_bridged_and_long_ones_left_out():

@@ -71,7 +71,7 @@ PLANTED = {"macro": (40, 55, 75), "micro": (120, 125, 130), "late": (200, 212, 2
 def planted_store(path, n_subjects: int = 4, inter_ocular: float = 50.0, seed: int = 11):
     """Videos in which the mouth moves up and back (macro), or the brows do for a moment (micro)."""
     rows, rng = [], np.random.default_rng(seed)
-    with store.create(path, stage="features", settings={}, units="px/frame") as file:
+    with store.create(path, stage="features", settings={}, fps=30.0, source="s") as file:
         for k in range(n_subjects):
             mdmo = rng.normal(scale=0.02, size=(260, 12, 2)).astype(np.float32)
             for name, frames in PLANTED.items():
@@ -84,7 +84,7 @@ def planted_store(path, n_subjects: int = 4, inter_ocular: float = 50.0, seed: i
                 rows.append((f"s{k}", f"v{k}", type_, onset, apex, offset, au, len(rows)))
             mdmo *= inter_ocular / 50
             valid = np.ones(260, bool)
-            names = tuple(f"ROI {k}" for k in range(12))
+            names = features.PUBLISHED_REGIONS
             video = Feature(f"s{k}", f"v{k}", mdmo, valid, 30.0, inter_ocular, names)
             features._write(file, video)
     columns = ["subject", "video", "type", "onset", "apex", "offset", "au", "source_row"]
@@ -155,7 +155,8 @@ def test_same_seed_same_bytes_other_seed_other_weights(planted):
     assert not torch.equal(
         weights[0]["_classification.weight"], weights[2]["_classification.weight"]
     )
-    assert (planted / "a.pt.csv").read_bytes() == (planted / "b.pt.csv").read_bytes()
+    for ending in ("pt", "pt.csv"):
+        assert (planted / f"a.{ending}").read_bytes() == (planted / f"b.{ending}").read_bytes()
 
 
 def test_left_out_subject_changes_nothing(planted):
@@ -179,6 +180,33 @@ def test_left_out_subject_changes_nothing(planted):
     assert all(
         map(torch.equal, one.network.state_dict().values(), two.network.state_dict().values())
     )
+
+
+def test_covered_rows_teach_nothing(planted):
+    """Marks under a covered face change neither the loss nor, so, the model."""
+    losses = []
+    for name, spoil in (("plain", False), ("spoilt", True)):
+        folder = planted / f"covered_{name}"
+        folder.mkdir()
+        with store.create(folder / "features.h5", stage="features", settings={}) as file:
+            for feature in features.load(planted / "features.h5"):
+                covered = (np.arange(260) >= 100) & (np.arange(260) < 160)
+                feature.mdmo[covered] = 0
+                features._write(file, feature._replace(valid=~covered))
+        annotated = pd.read_csv(planted / "annotation.csv")
+        if spoil:  # the brows' expressions lie well under the cover
+            brows = annotated["type"] == "micro"
+            annotated.loc[brows & (annotated["subject"] == "s1"), ["onset", "apex", "offset"]] += 5
+        annotated.to_csv(folder / "annotation.csv", index=False)
+        train_in(folder, "s0", "m.pt", Train(epochs=2, batch=2))
+        losses.append((folder / "m.pt.csv").read_bytes())
+    assert losses[0] == losses[1]
+
+
+def test_regions_that_no_action_unit_moves_are_named(planted):
+    settings = Train(epochs=1, graph_rois={1: ["somewhere"]})
+    with pytest.raises(InputError, match=r"graph_rois names none of the regions right_brow_outer"):
+        train_in(planted, "s0", "x.pt", settings)
 
 
 def test_model_of_ones_own_trains_and_spots(planted):

@@ -96,7 +96,9 @@ def test_decoded_frames_are_gone_and_flow_stays(finished):
 
 
 def test_every_store_tells_where_it_comes_from(finished):
-    for path in finished.results.glob("*/*/*.h5"):
+    files = list(finished.results.rglob("*.h5"))
+    assert {"features.h5", "curves.h5"} <= {path.name for path in files}
+    for path in files:
         with h5py.File(path) as file:
             assert {"units", "fps", "settings", "source", "mespot", "libraries"} <= set(
                 file.attrs
@@ -242,6 +244,10 @@ def test_bad_videos_cost_only_themselves(tmp_path):
     ("config", "message"),
     [
         ({"flow": {"lambada": 1}}, "flow.lambada: unknown key"),
+        (
+            {"methods": {"auw_gcn": {"model": "none.py:Net"}}},
+            "methods.auw_gcn.model: 'none.py:Net'",
+        ),
         (
             {"datasets": {"d": {"layout": "videos", "root": "nowhere", "annotation": "a.csv"}}},
             "nowhere: no such file",

@@ -46,6 +46,7 @@ class Source(NamedTuple):
 
     rows: pd.DataFrame  # COLUMNS, unconverted
     first_frame: int  # the number that the annotation gives to a video's first frame
+    at_own_rate: bool  # whether its frames are those of the source, not those at the working rate
 
 
 def annotation(
@@ -64,6 +65,8 @@ def annotation(
     worked at 25). Raises InputError for a file or row that cannot be read.
     """
     source = read(path)
+    if not source.at_own_rate:
+        frames_per_row = 1
     decisions: list[dict[str, Any]] = []
     kept, seen = [], set()
     for row in source.rows.to_dict("records"):
@@ -135,6 +138,11 @@ def _normalise(
     """One row in the normal form, or None where it cannot stand; `decide` hears of every decision."""
     where = f"{path}: row {row['source_row']}"
     subject, n_frames = lengths[row["video"]]
+    if row["subject"] not in ("", subject):
+        raise InputError(
+            f"{where}: {row['video']} is annotated as subject {row['subject']!r}, but lies where "
+            f"subject {subject!r} is; put each subject's videos in a folder of that subject's name"
+        )
     type_ = TYPES.get(str(row["type"]).strip().lower())
     if type_ is None:
         raise InputError(f"{where}: type {row['type']!r}; one of {', '.join(TYPES)} was expected")
@@ -149,7 +157,9 @@ def _normalise(
         )
     frames = {}
     for name, number in zip(FRAMES, (onset, apex, offset), strict=True):
-        frames[name] = max(0, math.floor((number - first_frame) / frames_per_row))
+        frames[name] = math.floor((number - first_frame) / frames_per_row)
+        if name != "apex":  # an expression already under way begins with the video
+            frames[name] = max(0, frames[name])
         if number != math.floor(number):
             decide(name, number, frames[name], "not a whole frame: rounded down")
     if frames["onset"] > frames["offset"]:
@@ -197,7 +207,7 @@ def _csv(table: pd.DataFrame, path: Path) -> Source:
     rows["apex"] = rows.get("apex", pd.Series([-1] * len(rows), index=rows.index))
     rows["au"] = rows.get("au", "")
     rows["subject"] = rows.get("subject", "")
-    return Source(rows[COLUMNS], first_frame=0)
+    return Source(rows[COLUMNS], first_frame=0, at_own_rate=False)
 
 
 def _cas_me_sq(sheets: dict[str, pd.DataFrame], path: Path) -> Source:
@@ -206,7 +216,7 @@ def _cas_me_sq(sheets: dict[str, pd.DataFrame], path: Path) -> Source:
     try:
         people, clips = sheets["naming rule1"], sheets["naming rule2"]
         subject_of = {
-            int(row[2]): f"casme_{int(row[0]):03d}" for row in people.itertuples(index=False)
+            str(int(row[2])): f"casme_{int(row[0]):03d}" for row in people.itertuples(index=False)
         }
         code_of = {str(row[1]): f"{int(row[0]):04d}" for row in clips.itertuples(index=False)}
     except (KeyError, ValueError, IndexError, TypeError) as error:
@@ -215,12 +225,15 @@ def _cas_me_sq(sheets: dict[str, pd.DataFrame], path: Path) -> Source:
         ) from None
     rows = []
     for number, row in enumerate(codes.itertuples(index=False), start=1):
-        if int(row[0]) not in subject_of or str(row[1]).split("_")[0] not in code_of:
+        if pd.isna(row[0]) and pd.isna(row[1]):
+            continue
+        person, clip = str(row[0]).removesuffix(".0"), str(row[1]).split("_")[0]
+        if person not in subject_of or clip not in code_of:
             raise InputError(f"{path}: row {number}: {row[0]}, {row[1]} is in neither naming rule")
-        subject = subject_of[int(row[0])]
-        video = f"{subject}_{code_of[str(row[1]).split('_')[0]]}"
-        rows.append((subject, video, row[7], row[2], row[3], row[4], _au(row[5]), number))
-    return Source(pd.DataFrame(rows, columns=COLUMNS), first_frame=1)
+        video = f"{subject_of[person]}_{code_of[clip]}"
+        frames = (row[2], row[3], row[4])
+        rows.append((subject_of[person], video, row[7], *frames, _au(row[5]), number))
+    return Source(pd.DataFrame(rows, columns=COLUMNS), first_frame=1, at_own_rate=True)
 
 
 def _samm_lv(sheets: dict[str, pd.DataFrame], path: Path) -> Source:
@@ -235,12 +248,14 @@ def _samm_lv(sheets: dict[str, pd.DataFrame], path: Path) -> Source:
         raise InputError(f"{path}: no column {', '.join(missing)} in FACS_Movement_Only")
     rows = []
     for index, row in table.iterrows():
-        number, clip, *_ = str(row["Filename"]).split("_")
+        if pd.isna(row["Filename"]) and pd.isna(row["Onset"]):
+            continue
+        number, clip, *_ = [*str(row["Filename"]).split("_"), ""]
         frames = (row["Onset"], row["Apex"], row["Offset"])
         au = _au(row["Action Units"])
         video = f"samm_{number}_{clip}"
         rows.append((f"samm_{number}", video, row["Type"], *frames, au, int(index) + 1))
-    return Source(pd.DataFrame(rows, columns=COLUMNS), first_frame=1)
+    return Source(pd.DataFrame(rows, columns=COLUMNS), first_frame=1, at_own_rate=True)
 
 
 SPREADSHEETS = {"CASFEcode_final": _cas_me_sq, "FACS_Movement_Only": _samm_lv}

@@ -47,6 +47,7 @@ def command(name: str, per_video: bool = False) -> Callable:
                         message = errors.failure(path) if path.is_file() else None
                         if message:
                             errors.write_failure(message, outputs)
+                            print(f"mespot {name}: passed on: {message}", file=sys.stderr)
                             return
             try:
                 stage(**arguments)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mespot.errors import InputError
 from mespot.layouts import video_name
@@ -131,13 +131,13 @@ class Train(Settings):
     boundary_weight: Positive = 1.0
     action_weight: Positive = 0.1
     macro_weight: Positive = 0.5
-    graph_rois: dict[int, list[int]] = {
-        1: [0, 1, 4, 5],
-        2: [2, 3],
-        12: [8, 10],
-        14: [8, 10],
-        25: [9, 11],
-        26: [9, 11],
+    graph_rois: dict[int, list[str]] = {
+        1: ["right_brow_outer", "right_brow_middle", "left_brow_middle", "left_brow_outer"],
+        2: ["right_brow_inner", "left_brow_inner"],
+        12: ["right_lip_corner", "left_lip_corner"],
+        14: ["right_lip_corner", "left_lip_corner"],
+        25: ["upper_lip", "lower_lip"],
+        26: ["upper_lip", "lower_lip"],
     }
 
 
@@ -207,6 +207,7 @@ class Own(Settings):
 
     dataset: str = "demo_color"
     method: str = "auw_gcn"
+    frames_fps: Positive | None = None
 
 
 STAGES: dict[str, type[Settings]] = {
@@ -226,8 +227,12 @@ STAGES: dict[str, type[Settings]] = {
 }
 
 
+# Those of one dataset's videos and folds, which `datasets.NAME.settings` may change.
+OF_A_DATASET = set(STAGES) - {"decode", "score", "report"}
+
+
 class Config(Settings):
-    results: str = "results"
+    results: Annotated[str, AfterValidator(lambda path: str(Path(path)))] = "results"
     video: str | None = None
     own: Own = Own()
     datasets: dict[str, Dataset]
@@ -254,14 +259,18 @@ class Config(Settings):
                 )
         if self.video and self.own.dataset not in self.datasets:
             raise ValueError(f"own.dataset {self.own.dataset!r} is none of {list(self.datasets)}")
+        if self.video and not self.labelled(self.own.dataset):
+            raise ValueError(f"own.dataset {self.own.dataset!r} has no annotation to train on")
         if self.video and self.own.method not in self.methods:
             raise ValueError(f"own.method {self.own.method!r} is none of {list(self.methods)}")
         if self.report.headline not in self.score.protocols:
             raise ValueError(f"report.headline {self.report.headline!r} is not in score.protocols")
         for dataset in self.datasets:
             for stage in self.datasets[dataset].settings:
-                if stage not in STAGES:
-                    raise ValueError(f"datasets.{dataset}.settings.{stage}: no such stage")
+                if stage not in OF_A_DATASET:
+                    raise ValueError(
+                        f"datasets.{dataset}.settings.{stage}: no stage of a dataset's own"
+                    )
                 for method in self.methods if stage in ("train", "spot") else [None]:
                     self.stage(stage, dataset, method)
         for method in self.methods:
@@ -292,8 +301,18 @@ class Config(Settings):
         if self.own_name in self.datasets:
             raise InputError(f"{self.video}: a dataset is called {self.own_name}; rename the video")
         like = self.datasets[self.own.dataset]
-        own = Dataset(layout="videos", root=self.video, fps=like.fps, settings=like.settings)
+        own = Dataset(
+            layout="videos",
+            root=self.video,
+            fps=like.fps,
+            frames_fps=self.own.frames_fps,
+            settings=like.settings,
+        )
         return self.model_copy(update={"datasets": {**self.datasets, self.own_name: own}})
+
+    def labelled(self, dataset: str) -> bool:
+        """Whether a dataset can be trained and scored on."""
+        return self.datasets[dataset].demo or self.datasets[dataset].annotation is not None
 
     def lineage(self, method: str) -> list[str]:
         """The method, its base, the base's base and so on."""

@@ -7,9 +7,10 @@ the file's attribute `missing`, as a JSON object from video to the error's messa
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,21 @@ from mespot.layouts import segments
 
 # Rows of a published segment: 256 with 7 of context on each side.
 SEGMENT, CONTEXT = 256, 7
+# The paper's regions by name, as in config.yaml, in the order of the published files.
+PUBLISHED_REGIONS = (
+    "right_brow_outer",
+    "right_brow_middle",
+    "right_brow_inner",
+    "left_brow_inner",
+    "left_brow_middle",
+    "left_brow_outer",
+    "nose_bridge",
+    "nose_tip",
+    "right_lip_corner",
+    "upper_lip",
+    "left_lip_corner",
+    "lower_lip",
+)
 
 
 class Feature(NamedTuple):
@@ -37,7 +53,7 @@ class Feature(NamedTuple):
 
 def collect(files: Sequence[Path], subjects: Sequence[str], out: Path, settings: Features) -> None:
     """Gather the mdmo files of a dataset's videos; `subjects` names whose each one is."""
-    missing = {}
+    missing, sources = {}, []
     with store.create(out, stage="features", settings=settings.plain(), units="px/frame") as store_:
         for path, subject in zip(files, subjects, strict=True):
             if message := failure(path):
@@ -45,7 +61,10 @@ def collect(files: Sequence[Path], subjects: Sequence[str], out: Path, settings:
                 continue
             with store.read(path) as file:
                 _write(store_, _feature(file, subject, path.stem))
+                sources.append(str(file.attrs["source"]))
+                store_.attrs["fps"] = file.attrs["fps"]
         store_.attrs["missing"] = json.dumps(missing)
+        store_.attrs["source"] = fingerprint(sources)
         if len(missing) == len(files):
             raise InputError(
                 f"every video of the dataset failed; the first: {missing[files[0].stem]}"
@@ -64,11 +83,18 @@ def import_published(root: Path, fps: float, out: Path, settings: Features) -> N
         by_video.setdefault((path.parent.name, name["video"]), {})[int(name["start"])] = path
     if not by_video:
         raise InputError(f"{root}: no segment file like casme_015/casme_015_0401_0256.npz in it")
-    with store.create(out, stage="features", settings=settings.plain(), units="px/frame") as file:
+    with store.create(
+        out,
+        stage="features",
+        settings=settings.plain(),
+        units="px/frame",
+        fps=fps,
+        source=fingerprint(f"{p.name} {p.stat().st_size}" for p in sorted(root.rglob("*.npz"))),
+    ) as file:
         for (subject, video), parts in sorted(by_video.items()):
             mdmo = join(parts) * np.float32(settings.published_unit)
             valid = np.ones(len(mdmo), bool)
-            regions = tuple(f"ROI {k}" for k in range(mdmo.shape[1]))
+            regions = PUBLISHED_REGIONS
             _write(file, Feature(subject, video, mdmo, valid, fps, float("nan"), regions))
         file.attrs["missing"] = "{}"
 
@@ -95,6 +121,11 @@ def join(parts: Mapping[int, Path]) -> np.ndarray:
     whole = np.concatenate([*rows, arrays[-1][CONTEXT + SEGMENT :]]).astype(np.float32)
     moving = np.flatnonzero(whole.any((1, 2)))
     return whole[: moving[-1] + 1 if len(moving) else 0]
+
+
+def fingerprint(parts: Iterable[str]) -> str:
+    """One fingerprint of all that a store comes from."""
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def load(path: Path) -> list[Feature]:
@@ -138,9 +169,9 @@ def _segment(path: Path) -> np.ndarray:
         raise InputError(
             f"{path}: not a published segment ({error}); `feature` was expected"
         ) from None
-    expected = SEGMENT + 2 * CONTEXT
-    if feature.ndim != 3 or feature.shape[0] != expected or feature.shape[2] != 2:
-        raise InputError(f"{path}: feature is {feature.shape}; ({expected}, R, 2) was expected")
+    expected = (SEGMENT + 2 * CONTEXT, len(PUBLISHED_REGIONS), 2)
+    if feature.shape != expected:
+        raise InputError(f"{path}: feature is {feature.shape}; {expected} was expected")
     return feature
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mespot.errors import InputError
@@ -41,3 +42,16 @@ def write_table(rows: Sequence[dict[str, Any]], columns: Sequence[str], path: Pa
     """Write rows as CSV with these columns, also where there is no row."""
     with replacing(path) as temporary:
         pd.DataFrame(rows, columns=list(columns)).to_csv(temporary, index=False)
+
+
+def overlaps(first: np.ndarray, second: np.ndarray, inclusive: bool = True) -> np.ndarray:
+    """Intersection over union of intervals (M, 2) and (N, 2): (M, N). Negative lengths count as 0."""
+    one = 1 if inclusive else 0
+    first, second = first[:, None], second[None]
+    shared = (
+        np.minimum(first[..., 1], second[..., 1]) - np.maximum(first[..., 0], second[..., 0]) + one
+    )
+    shared = shared.clip(min=0)
+    lengths = (first[..., 1] - first[..., 0] + one).clip(min=0)
+    union = lengths + (second[..., 1] - second[..., 0] + one).clip(min=0) - shared
+    return np.divide(shared, union, out=np.zeros(shared.shape), where=union > 0)

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mespot.errors import InputError
+from mespot.formats import IMAGES, VIDEOS
 
-IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
-VIDEOS = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ts"}
 CAS_ME_SQ_FOLDER = re.compile(r"^(?P<subject>\d+)_(?P<code>\d{4})")
 SAMM_LV_FOLDER = re.compile(r"^(?P<subject>\d{3})_(?P<number>\d+)$")
 SEGMENT = re.compile(r"^(?P<video>.+)_(?P<start>\d+)\.npz$")
@@ -35,6 +34,10 @@ DEMO_CAS_ME_SQ = [
 ]
 
 
+# The fold that leaves nobody out.
+ALL = "all"
+
+
 class Video(NamedTuple):
     subject: str
     video: str
@@ -52,6 +55,10 @@ def find(layout: str, root: str | Path) -> list[Video]:
     videos = sorted(LAYOUTS[layout](root))
     if not videos:
         raise InputError(f"{root}: no video found in it; a folder of layout {layout} was expected")
+    if any(video.subject == ALL for video in videos):
+        raise InputError(
+            f"{root}: a subject is called {ALL!r}, which names the model of all; rename it"
+        )
     for name, times in Counter(video.video for video in videos).items():
         if times > 1:
             paths = ", ".join(video.path for video in videos if video.video == name)
@@ -82,7 +89,7 @@ def samm_lv(root: Path) -> list[Video]:
 
 def videos(root: Path) -> list[Video]:
     """A video file, a folder of frames, or a folder of such; a folder between names the subject."""
-    if is_video(root):
+    if root.is_file() or is_video(root):
         return [Video(video_name(root), video_name(root), str(root))]
     found = []
     for path in root.iterdir():
@@ -126,15 +133,16 @@ LAYOUTS = {"cas_me_sq": cas_me_sq, "samm_lv": samm_lv, "videos": videos, "featur
 
 
 def is_video(path: Path) -> bool:
-    """Whether a path is a video file by its ending, or a folder that holds frames."""
+    """Whether a path is a video file by its ending, or a folder of frames: images and no video."""
     if path.is_dir():
-        return any(entry.suffix.lower() in IMAGES for entry in path.iterdir())
+        endings = {entry.suffix.lower() for entry in path.iterdir()}
+        return bool(endings & IMAGES) and not endings & VIDEOS
     return path.suffix.lower() in VIDEOS
 
 
 def video_name(path: Path) -> str:
     """A video's name: its file's, with whatever is not a letter, digit, '.', '_' or '-' as '_'."""
-    stem = path.stem if path.suffix.lower() in VIDEOS else path.name
+    stem = path.stem if path.suffix.lower() in VIDEOS | IMAGES else path.name
     return re.sub(r"[^\w.-]+", "_", stem).strip("_.") or "video"
 
 

@@ -17,7 +17,10 @@ from mespot.roi import OUTSIDE
 # Where the four direction sectors are cut, degrees from +x towards +y.
 ROI_CUTS = (30, 150, 210, 330)
 NOSE_CUTS = (45, 135, 225, 315)
-FRAMES_A_BLOCK = 256
+# Flow vectors looked at at once.
+VECTORS_A_BLOCK = 2**21
+# Longest time over which a repeated frame's motion is shared out, s: a longer standstill is one.
+SHARED = 0.15
 
 
 def mdmo(roi: Path, align: Path, out: Path, settings: Mdmo) -> None:
@@ -30,8 +33,9 @@ def mdmo(roi: Path, align: Path, out: Path, settings: Mdmo) -> None:
         n, n_rois = windows["roi"].shape[:2]
         motion = np.zeros((n, n_rois, 2), np.float32)
         head = np.zeros((n, 2), np.float32)
-        blocks = list(store.blocks(n, FRAMES_A_BLOCK))
-        for block in progress(blocks, f"mdmo {roi.stem}", n, FRAMES_A_BLOCK):
+        frames_a_block = max(1, VECTORS_A_BLOCK // int(np.prod(windows["roi"].shape[1:4])))
+        blocks = list(store.blocks(n, frames_a_block))
+        for block in progress(blocks, f"mdmo {roi.stem}", n, frames_a_block):
             vectors, inside = _vectors(windows["nose"][block])
             head[block] = main_direction(vectors, inside, NOSE_CUTS, settings.nose_share)[:, 0]
             vectors, inside = _vectors(windows["roi"][block])
@@ -39,8 +43,10 @@ def mdmo(roi: Path, align: Path, out: Path, settings: Mdmo) -> None:
             motion[block] = main_direction(vectors, inside, ROI_CUTS, settings.roi_share)
         repeat, seen = aligned["repeat"][:], aligned["valid"][:]
         fps = float(windows.attrs["fps"])
-        motion, head = share_repeats(motion, repeat), share_repeats(head, repeat)
-        valid = bridge(motion, seen[1:] & seen[:-1], round(settings.max_gap * fps))
+        longest = round(SHARED * fps)
+        motion, head = (share_repeats(each, repeat, longest) for each in (motion, head))
+        # A gap of g frames takes the motion of g + 1 rows.
+        valid = bridge(motion, seen[1:] & seen[:-1], round(settings.max_gap * fps) + 1)
         with store.create(
             out,
             stage="mdmo",
@@ -82,17 +88,20 @@ def main_direction(
     return direction * mean[..., None]
 
 
-def share_repeats(motion: np.ndarray, repeat: np.ndarray) -> np.ndarray:
+def share_repeats(motion: np.ndarray, repeat: np.ndarray, longest: int) -> np.ndarray:
     """Share out the motion where frames repeat (a source slower than the working rate).
 
     A repeated frame shows no motion and the next new one all of it: each row of such a run takes an
-    equal share of the motion that ends it. `motion` (T-1, ...), `repeat` (T,) bool.
+    equal share of the motion that ends it. Runs of more than `longest` rows stay as they are: there
+    the picture stood still. `motion` (T-1, ...), `repeat` (T,) bool.
     """
     moves = np.flatnonzero(~repeat[1:])
     if not len(moves):
         return motion
     length = np.diff(moves, prepend=-1)
     shared = (motion[moves].T / length).T.repeat(length, axis=0)
+    short = (length <= longest).repeat(length)
+    shared[~short] = motion[: len(shared)][~short]
     return np.concatenate([shared, motion[len(shared) :]])
 
 

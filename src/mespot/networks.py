@@ -21,6 +21,7 @@ class Trained(NamedTuple):
     """A network with all that is needed to use it on new features."""
 
     network: torch.nn.Module
+    regions: tuple[str, ...]  # names of the R regions
     adjacency: np.ndarray  # (R, R), of the graph convolution
     mean: np.ndarray  # (2,) and
     std: np.ndarray  # (2,) of the training features, in `unit`
@@ -73,6 +74,7 @@ def save_trained(path: Path, trained: Trained, model: str, facts: dict[str, Any]
     content = {
         "model": model,
         "state_dict": {name: tensor.cpu() for name, tensor in state.items()},
+        "regions": list(trained.regions),
         "adjacency": trained.adjacency.tolist(),
         "mean": trained.mean.tolist(),
         "std": trained.std.tolist(),
@@ -81,8 +83,9 @@ def save_trained(path: Path, trained: Trained, model: str, facts: dict[str, Any]
         "context": trained.context,
         **facts,
     }
-    with replacing(path) as temporary:
-        torch.save(content, temporary)
+    # To an open file: given a path, torch writes that name, here a temporary one, into the file.
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        torch.save(content, file)
 
 
 def load_trained(path: Path) -> Trained:
@@ -92,11 +95,12 @@ def load_trained(path: Path) -> Trained:
         adjacency = np.array(content["adjacency"], np.float32)
         network = model_class(content["model"])(torch.from_numpy(adjacency))
         network.load_state_dict(content["state_dict"])
+        arrays = [np.array(content[name], np.float32) for name in ("mean", "std")]
+        rest = [content[name] for name in ("unit", "window", "context")]
+        regions = tuple(content["regions"])
     except (OSError, EOFError, pickle.UnpicklingError, KeyError, TypeError, RuntimeError) as error:
         raise InputError(f"{path}: not a model that mespot trained ({error})") from None
-    arrays = (np.array(content[name], np.float32) for name in ("mean", "std"))
-    rest = (content[name] for name in ("unit", "window", "context"))
-    return Trained(network.eval(), adjacency, *arrays, *rest)
+    return Trained(network.eval(), regions, adjacency, *arrays, *rest)
 
 
 def fold_seed(seed: int, left_out: str) -> int:

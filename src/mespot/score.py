@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from mespot.errors import InputError
-from mespot.intervals import TYPES, load_intervals
+from mespot.intervals import TYPES, load_intervals, overlaps
 
 
 class Protocol(NamedTuple):
@@ -112,19 +112,6 @@ def score_files(
         }
         for protocol in protocols
     }
-
-
-def overlaps(first: np.ndarray, second: np.ndarray, inclusive: bool = True) -> np.ndarray:
-    """Intersection over union of intervals (M, 2) and (N, 2): (M, N). Negative lengths count as 0."""
-    one = 1 if inclusive else 0
-    first, second = first[:, None], second[None]
-    shared = (
-        np.minimum(first[..., 1], second[..., 1]) - np.maximum(first[..., 0], second[..., 0]) + one
-    )
-    shared = shared.clip(min=0)
-    lengths = (first[..., 1] - first[..., 0] + one).clip(min=0)
-    union = lengths + (second[..., 1] - second[..., 0] + one).clip(min=0) - shared
-    return np.divide(shared, union, out=np.zeros(shared.shape), where=union > 0)
 
 
 def _count(truth: np.ndarray, found: np.ndarray, protocol: str) -> Count:

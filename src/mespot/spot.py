@@ -12,11 +12,10 @@ from mespot import store
 from mespot.config import Spot
 from mespot.errors import InputError
 from mespot.features import Feature, load
-from mespot.intervals import INTERVAL_COLUMNS, TYPES, write_table
+from mespot.intervals import INTERVAL_COLUMNS, TYPES, overlaps, write_table
 from mespot.model import OUTPUTS
 from mespot.networks import Trained, load_trained
 from mespot.progress import progress
-from mespot.score import overlaps
 from mespot.targets import cut
 
 
@@ -37,18 +36,25 @@ def spot(
     model of other features.
     """
     trained = load_trained(model)
+    with store.read(features) as file:
+        known = {name: file.attrs[name] for name in ("fps", "source")}
     chosen = [feature for feature in load(features) if subject in ("", feature.subject)]
     rows = []
     with store.create(
-        curves, stage="spot", settings=settings.plain(), units="probability", channels=list(OUTPUTS)
+        curves,
+        stage="spot",
+        settings=settings.plain(),
+        units="probability",
+        channels=list(OUTPUTS),
+        **known,
     ) as file:
         for feature in progress(chosen, f"spot {subject or 'all'}", len(chosen)):
             values = probabilities(trained, feature)
             file.create_dataset(feature.video, data=values)
             for type_ in TYPES:
                 for found in spot_type(values, feature.valid, feature.fps, type_, settings):
-                    known = {"subject": feature.subject, "video": feature.video, "type": type_}
-                    rows.append(known | found._asdict())
+                    whose = {"subject": feature.subject, "video": feature.video, "type": type_}
+                    rows.append(whose | found._asdict())
     write_table(rows, INTERVAL_COLUMNS, out)
 
 
@@ -58,10 +64,10 @@ def probabilities(trained: Trained, feature: Feature) -> np.ndarray:
     Onset, offset and neither are a softmax for each type; apex and action a sigmoid each.
     """
     n_rows, context = len(feature.mdmo), trained.context
-    if feature.mdmo.shape[1] != len(trained.adjacency):
+    if feature.regions != trained.regions:
         raise InputError(
-            f"{feature.video}: {feature.mdmo.shape[1]} regions; the model was trained on "
-            f"{len(trained.adjacency)}: prepare both with the same roi.set"
+            f"{feature.video}: regions {', '.join(feature.regions)}; the model was trained on "
+            f"{', '.join(trained.regions)}: prepare both with the same roi.set"
         )
     windows = cut(trained.normalise(feature), trained.window, context)
     with torch.inference_mode():

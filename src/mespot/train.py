@@ -26,6 +26,7 @@ class Windows(NamedTuple):
 
     features: Tensor
     targets: dict[str, Tensor]
+    valid: Tensor  # (W, length) rows that count
 
     def batches(self, size: int, generator: torch.Generator) -> Iterator[Windows]:
         """All windows once, shuffled, in batches."""
@@ -33,7 +34,8 @@ class Windows(NamedTuple):
             yield self.of(chosen)
 
     def of(self, chosen: Tensor) -> Windows:
-        return Windows(self.features[chosen], {k: v[chosen] for k, v in self.targets.items()})
+        targets = {name: target[chosen] for name, target in self.targets.items()}
+        return Windows(self.features[chosen], targets, self.valid[chosen])
 
 
 def train(
@@ -58,14 +60,25 @@ def train(
         raise InputError(f"{annotation}: no expression of a subject other than {left_out!r} in it")
     if len(units) > 1:
         raise InputError(f"{features}: videos with and without a known face size cannot be mixed")
-    adjacency = graph.adjacency(annotated["au"], settings.graph_rois, chosen[0].mdmo.shape[1])
+    regions = chosen[0].regions
+    rois_of_au = {
+        au: [regions.index(name) for name in names if name in regions]
+        for au, names in settings.graph_rois.items()
+    }
+    if not any(rois_of_au.values()):
+        raise InputError(
+            f"train.graph_rois names none of the regions {', '.join(regions)}: say in config.yaml which "
+            "of them each action unit moves"
+        )
+    adjacency = graph.adjacency(annotated["au"], rois_of_au, len(regions))
     seed = fold_seed(settings.seed, left_out)
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True)
     torch.set_num_threads(1)  # sums in another order give other bytes; folds share the cores
     network = model_class(model)(torch.from_numpy(adjacency).float())
     mean, std = moments(chosen)
-    trained = Trained(network, adjacency, mean, std, units.pop(), settings.window, settings.context)
+    sizes = (settings.window, settings.context)
+    trained = Trained(network, regions, adjacency, mean, std, units.pop(), *sizes)
     windows = make_windows(chosen, annotated, trained)
     rows = fit(network, windows, seed, settings, f"train without {left_out or 'nobody'}")
     save_trained(out, trained, model, {"epoch": settings.epochs, "left_out": left_out})
@@ -81,19 +94,29 @@ def moments(features: Sequence[Feature]) -> tuple[np.ndarray, np.ndarray]:
 def make_windows(features: Sequence[Feature], annotated: pd.DataFrame, trained: Trained) -> Windows:
     """The windows in which there is an expression, and their targets."""
     by_video = dict(list(annotated.groupby("video")))
-    inputs, marks = [], []
+    inputs, marks, valid = [], [], []
     for feature in features:
         if feature.video in by_video:
             video_marks = labels(by_video[feature.video], len(feature.mdmo))
             inputs.append(cut(trained.normalise(feature), trained.window, trained.context))
             marks.append(cut(video_marks, trained.window, trained.context))
-    inputs, marks = np.concatenate(inputs), np.concatenate(marks)
-    expressive = marks[:, trained.context : -trained.context or None].any((1, 2))
+            # Rows beyond the video's end count, as nothing happening; covered faces do not.
+            valid.append(~cut(~feature.valid, trained.window, trained.context))
+    inputs, marks, valid = (np.concatenate(parts) for parts in (inputs, marks, valid))
+    inner = slice(trained.context, trained.context + trained.window)
+    expressive = marks[:, inner].any((1, 2))
     targets = training_targets(marks[expressive], trained.context, published=False)
     return Windows(
         torch.from_numpy(inputs[expressive]),
         {name: torch.from_numpy(target) for name, target in targets.items()},
+        torch.from_numpy(valid[expressive][:, inner]),
     )
+
+
+def counted(logits: Tensor, batch: Windows) -> tuple[Tensor, dict[str, Tensor]]:
+    """Logits (1, 10, N) and targets (1, N) of the N rows that count, in a row."""
+    rows = logits.transpose(1, 2)[batch.valid].T[None]
+    return rows, {name: target[batch.valid][None] for name, target in batch.targets.items()}
 
 
 def decayed(network: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -113,9 +136,8 @@ def fit(
     """Train in place; the history, a row an epoch. Leaves the network on the CPU."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network.to(device).train()
-    windows = Windows(
-        windows.features.to(device), {k: v.to(device) for k, v in windows.targets.items()}
-    )
+    targets = {name: target.to(device) for name, target in windows.targets.items()}
+    windows = Windows(windows.features.to(device), targets, windows.valid.to(device))
     optimiser = torch.optim.AdamW(decayed(network, settings.weight_decay), settings.learning_rate)
     schedule = torch.optim.lr_scheduler.ExponentialLR(optimiser, settings.decay)
     generator = torch.Generator().manual_seed(seed)
@@ -124,7 +146,7 @@ def fit(
         steps = []
         for batch in windows.batches(settings.batch, generator):
             logits = network(batch.features)[:, :, settings.context :][:, :, : settings.window]
-            terms = losses.loss_terms(logits, batch.targets)
+            terms = losses.loss_terms(*counted(logits, batch))
             total = losses.total_loss(
                 terms,
                 settings.macro_weight,

@@ -12,11 +12,16 @@ from typing import NamedTuple
 
 import av
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mespot.errors import InputError
-from mespot.layouts import IMAGES
+from mespot.formats import IMAGES
 from mespot.store import replacing
+
+# Modes of images (as PIL names them) that become grey or RGB of 8 bits without loss.
+EIGHT_BITS = {"L", "RGB", "RGBA", "LA", "P", "1"}
+# How much earlier than announced a video may end, in seconds: containers round and pad.
+EARLY = 0.5
 
 
 class Info(NamedTuple):
@@ -36,12 +41,18 @@ def read_folder(folder: Path) -> Iterator[np.ndarray]:
     for path in frame_files(folder):
         try:
             with Image.open(path) as image:
-                frame = np.asarray(image if image.mode == "L" else image.convert("RGB"))
+                mode = image.mode
+                upright = ImageOps.exif_transpose(image)
+                frame = np.asarray(upright if mode == "L" else upright.convert("RGB"))
         except (UnidentifiedImageError, OSError, SyntaxError) as error:
             raise InputError(
                 f"{path}: frame cannot be read ({error}); "
                 f"a whole image was expected ({path.stat().st_size} bytes are there): copy it again"
             ) from None
+        if mode not in EIGHT_BITS:
+            raise InputError(
+                f"{path}: frame is of mode {mode}; 8 bits a channel were expected: convert the frames"
+            )
         first_shape = first_shape or frame.shape
         if frame.shape != first_shape:
             raise InputError(
@@ -55,13 +66,15 @@ def frame_files(folder: Path) -> list[Path]:
 
     Raises InputError where a name has no number or a number is missing or there twice.
     """
+    images = [path for path in folder.iterdir() if path.suffix.lower() in IMAGES]
+    if len(images) == 1:
+        return images
     numbered = []
-    for path in folder.iterdir():
-        if path.suffix.lower() in IMAGES:
-            numbers = re.findall(r"\d+", path.stem)
-            if not numbers:
-                raise InputError(f"{path}: a frame's name must hold its number, as in img_12.jpg")
-            numbered.append((int(numbers[-1]), path))
+    for path in images:
+        numbers = re.findall(r"\d+", path.stem)
+        if not numbers:
+            raise InputError(f"{path}: a frame's name must hold its number, as in img_12.jpg")
+        numbered.append((int(numbers[-1]), path))
     numbered.sort()
     for (number, path), (following, next_path) in itertools.pairwise(numbered):
         if following == number:
@@ -88,7 +101,9 @@ def read_timed(path: Path) -> Iterator[tuple[float, np.ndarray]]:
                 raise InputError(f"{path}: no video stream in it; a video was expected")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
+            stream.codec_context.options = {"err_detect": "explode"}
             announced = stream.frames
+            duration = (container.duration or 0) / av.time_base
             length = 1 / float(stream.average_rate or stream.guessed_rate or 25)
             start = time = None
             for packet in container.demux(stream):
@@ -115,19 +130,19 @@ def read_timed(path: Path) -> Iterator[tuple[float, np.ndarray]]:
         raise InputError(
             f"{path}: ends at frame {n}, its header announces {announced}: it is cut off; copy it again"
         )
+    if time + length < duration - EARLY:
+        raise InputError(
+            f"{path}: ends after {time + length:.1f} s (frame {n}), its header announces "
+            f"{duration:.1f} s: it is cut off; copy it again"
+        )
     yield time + length, picture
 
 
 def _upright(frame: av.VideoFrame) -> np.ndarray:
     grey = frame.format.name.startswith("gray")
     picture = frame.to_ndarray(format="gray" if grey else "rgb24")
-    turns = round(_rotation(frame) / 90)
+    turns = round((frame.rotation or 0) / 90)  # counter-clockwise, as np.rot90
     return np.ascontiguousarray(np.rot90(picture, turns)) if turns % 4 else picture
-
-
-def _rotation(frame: av.VideoFrame) -> float:
-    """Degrees to turn a frame to be upright, counter-clockwise as np.rot90."""
-    return frame.rotation or 0
 
 
 def write(path: Path, frames: Iterable[np.ndarray], fps: float, source: str) -> int:

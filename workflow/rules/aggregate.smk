@@ -8,9 +8,7 @@ rule aggregate:
         ]
         + [
             f"{R}/{dataset}/{method}/cross/{source}/score.json"
-            for dataset in labelled()
-            for source in labelled()
-            if source != dataset
+            for source, dataset in crossed()
             for method in cfg.methods
         ],
     output:

@@ -62,9 +62,16 @@ def subjects(dataset):
 
 def labelled():
     """The datasets to train and score on."""
-    return [
-        name for name, entry in cfg.datasets.items() if entry.demo or entry.annotation
-    ]
+    return [name for name in cfg.datasets if cfg.labelled(name)]
+
+
+def crossed():
+    """Pairs (trained on, tested on) of different datasets whose features are of one kind.
+
+    Published features tell no face size, so they do not go together with filmed ones.
+    """
+    kind = {name: cfg.datasets[name].layout == "features" for name in labelled()}
+    return [(a, b) for a in kind for b in kind if a != b and kind[a] == kind[b]]
 
 
 def of_videos(stage, ending="h5"):
@@ -122,7 +129,12 @@ def own_results():
 
 def print_result():
     """What the stages warned of, where to look, and the headline table."""
-    for log in sorted(Path(f"{R}/logs").rglob("*.log")):
+    names = [cfg.own_name] if cfg.video else labelled()
+    for log in [
+        log
+        for name in names
+        for log in sorted(Path(f"{R}/logs/align/{name}").glob("*.log"))
+    ]:
         for line in log.read_text().splitlines():
             if line.startswith("warning: "):
                 print(line)

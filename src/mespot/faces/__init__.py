@@ -10,12 +10,14 @@ import importlib.util
 from functools import cache
 from pathlib import Path
 
+import cv2
 import dlib
 import numpy as np
 
 from mespot.errors import InputError
 
-# Longest side at which dlib's detector looks, px: it finds faces of 80 px and more.
+# Longest side at which dlib's detector looks first, px: it finds faces of 80 px and more. Where it
+# finds none it looks again at the whole picture.
 DETECTION_SIDE = 640
 
 
@@ -25,11 +27,14 @@ def detect_faces(image: np.ndarray) -> np.ndarray:
     `image` is (H, W) grey or (H, W, 3) RGB uint8. dlib's detector (histograms of oriented
     gradients: Dalal and Triggs 2005, doi 10.1109/CVPR.2005.177).
     """
-    step = max(1, round(max(image.shape[:2]) / DETECTION_SIDE))
-    small = np.ascontiguousarray(image[::step, ::step])
-    found = _detector()(small, 1 if max(small.shape[:2]) < DETECTION_SIDE / 2 else 0)
+    for side in (DETECTION_SIDE, max(image.shape[:2])):
+        scale = min(1.0, side / max(image.shape[:2]))
+        small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        found = _detector()(small, 1 if max(small.shape[:2]) < DETECTION_SIDE / 2 else 0)
+        if len(found):
+            break
     boxes = np.array([(r.left(), r.top(), r.right(), r.bottom()) for r in found], float)
-    boxes = boxes.reshape(-1, 4) * step
+    boxes = boxes.reshape(-1, 4) / scale
     return boxes[np.argsort(-(boxes[:, 2] - boxes[:, 0]), kind="stable")]
 
 
