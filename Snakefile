@@ -47,8 +47,8 @@ include: "workflow/rules/report.smk"
 
 onstart:
     # One bad video does not cost the others then: the stages write its failure down and go on.
-    os.environ["MESPOT_KEEP_GOING"] = str(
-        int(workflow.execution_settings.keep_going)
+    os.environ.update(
+        MESPOT_KEEP_GOING=str(int(workflow.execution_settings.keep_going))
     )
 
 

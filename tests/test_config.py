@@ -77,6 +77,17 @@ def test_methods_are_what_differs_from_their_base(default_config):
         config.load(values)
 
 
+def test_every_roi_set_has_regions_for_every_action_unit_of_the_graph(default_config):
+    loaded = config.load(default_config)
+    for name, regions in loaded.roi.sets.items():
+        for unit, rois in loaded.train.graph_rois.items():
+            assert set(rois) & set(regions), f"AU {unit} moves no region of {name}"
+    paper = [
+        list(loaded.roi.sets["auw_gcn"]).index(name) for name in loaded.train.graph_rois[1][:4]
+    ]
+    assert paper == [0, 1, 4, 5]
+
+
 def test_own_video_is_prepared_as_the_models_dataset(default_config):
     loaded = config.load({**default_config, "video": "/x/a b[1].mp4"})
     assert loaded.own_name == "a_b_1"

@@ -132,12 +132,19 @@ class Train(Settings):
     action_weight: Positive = 0.1
     macro_weight: Positive = 0.5
     graph_rois: dict[int, list[str]] = {
-        1: ["right_brow_outer", "right_brow_middle", "left_brow_middle", "left_brow_outer"],
-        2: ["right_brow_inner", "left_brow_inner"],
-        12: ["right_lip_corner", "left_lip_corner"],
-        14: ["right_lip_corner", "left_lip_corner"],
-        25: ["upper_lip", "lower_lip"],
-        26: ["upper_lip", "lower_lip"],
+        1: [
+            "right_brow_outer",
+            "right_brow_middle",
+            "left_brow_middle",
+            "left_brow_outer",
+            "right_brow_head",
+            "left_brow_head",
+        ],
+        2: ["right_brow_inner", "left_brow_inner", "right_brow", "left_brow"],
+        12: ["right_lip_corner", "left_lip_corner", "right_lips", "left_lips"],
+        14: ["right_lip_corner", "left_lip_corner", "right_lips", "left_lips"],
+        25: ["upper_lip", "lower_lip", "chin"],
+        26: ["upper_lip", "lower_lip", "chin"],
     }
 
 

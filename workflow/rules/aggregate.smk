@@ -17,8 +17,10 @@ rule aggregate:
         f"{R}/logs/aggregate.log",
     benchmark:
         f"{R}/benchmarks/aggregate.tsv"
+    conda:
+        "../../envs/mespot.yaml"
     params:
-        results=R,
+        results=lambda wildcards: R,
         scores=each("--score", "scores"),
         stage={"code": digest("aggregate")},
     shell:

@@ -9,6 +9,8 @@ rule align:
         f"{R}/logs/align/{{dataset}}/{{video}}.log",
     benchmark:
         f"{R}/benchmarks/align/{{dataset}}/{{video}}.tsv"
+    conda:
+        "../../envs/mespot.yaml"
     params:
         stage=stage("align"),
     shell:

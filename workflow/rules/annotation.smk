@@ -1,13 +1,3 @@
-def annotation_file(wildcards):
-    """The dataset's spreadsheet or CSV; a demo's is made."""
-    entry = cfg.datasets[wildcards.dataset]
-    return (
-        f"{R}/demo/{wildcards.dataset}/annotation.xlsx"
-        if entry.demo
-        else entry.annotation
-    )
-
-
 rule annotation:
     """The dataset's annotation in one normal form, and an audit of every decision."""
     input:
@@ -21,6 +11,8 @@ rule annotation:
         f"{R}/logs/annotation/{{dataset}}.log",
     benchmark:
         f"{R}/benchmarks/annotation/{{dataset}}.tsv"
+    conda:
+        "../../envs/mespot.yaml"
     params:
         frames_per_row=lambda wildcards: cfg.datasets[wildcards.dataset].frames_per_row,
         stage=stage("annotation"),

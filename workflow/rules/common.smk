@@ -35,7 +35,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_
 
 @cache
 def videos(dataset):
-    """The dataset's videos, known before any rule runs: no checkpoint is needed."""
+    """The dataset's videos, known before anything runs, so that no checkpoint is needed."""
     entry = cfg.datasets[dataset]
     try:
         if entry.demo:
@@ -83,7 +83,7 @@ def of_videos(stage, ending="h5"):
 
 
 def stage(name):
-    """The one `params` of a stage's rule: its slice of the config, and a digest of its code.
+    """The one `params` of a stage, its slice of the config and a digest of its code.
 
     One dict, since Snakemake compares the values of params as a set, without their names.
     """
@@ -102,6 +102,43 @@ def each(flag, name):
     return lambda wildcards, input: " ".join(
         f"{flag} {shlex.quote(str(path))}" for path in input.get(name, [])
     )
+
+
+def demo_indices(wildcards):
+    """Which subject and which of its videos a demo folder is."""
+    root = f"{R}/demo/{wildcards.dataset}"
+    folders = [found.path for found in videos(wildcards.dataset)]
+    index = folders.index(f"{root}/{wildcards.folder}")
+    return divmod(index, cfg.stage("demo", wildcards.dataset).videos)
+
+
+def annotation_file(wildcards):
+    """The dataset's spreadsheet or CSV; a demo's is made."""
+    entry = cfg.datasets[wildcards.dataset]
+    return (
+        f"{R}/demo/{wildcards.dataset}/annotation.xlsx"
+        if entry.demo
+        else entry.annotation
+    )
+
+
+def model_of(method):
+    """What names the method's model class, and the digest of its code if it is the user's own."""
+    name = cfg.model(method)
+    path, colon, _ = name.rpartition(":")
+    if name != "auw_gcn" and not (colon and Path(path).is_file()):
+        raise WorkflowError(
+            f"methods.{method}.model: {name!r}: auw_gcn or path/to/file.py:Class was expected"
+        )
+    return {"name": name, "code": file_digest(Path(path)) if colon else digest("model")}
+
+
+def of_folds(name):
+    """Input function: a file of every fold of the dataset and method."""
+    return lambda wildcards: [
+        f"{R}/{wildcards.dataset}/{wildcards.method}/folds/{subject}/{name}"
+        for subject in subjects(wildcards.dataset)
+    ]
 
 
 def results():

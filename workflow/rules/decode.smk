@@ -8,6 +8,8 @@ rule decode:
         f"{R}/logs/decode/{{dataset}}/{{video}}.log",
     benchmark:
         f"{R}/benchmarks/decode/{{dataset}}/{{video}}.tsv"
+    conda:
+        "../../envs/mespot.yaml"
     params:
         stage=stage("decode"),
     shell:

@@ -1,11 +1,3 @@
-def demo_indices(wildcards):
-    """Which subject and which of its videos a demo folder is."""
-    root = f"{R}/demo/{wildcards.dataset}"
-    folders = [found.path for found in videos(wildcards.dataset)]
-    index = folders.index(f"{root}/{wildcards.folder}")
-    return divmod(index, cfg.stage("demo", wildcards.dataset).videos)
-
-
 DEMO_FOLDERS = "|".join(
     str(Path(found.path).relative_to(f"{R}/demo/{name}"))
     for name, entry in cfg.datasets.items()
@@ -25,6 +17,8 @@ rule demo:
         f"{R}/benchmarks/demo/{{dataset}}/{{folder}}.tsv"
     wildcard_constraints:
         folder=DEMO_FOLDERS or "none",
+    conda:
+        "../../envs/mespot.yaml"
     params:
         layout=lambda wildcards: cfg.datasets[wildcards.dataset].layout,
         index=demo_indices,
@@ -43,6 +37,8 @@ rule demo_annotation:
         f"{R}/logs/demo/{{dataset}}/annotation.log",
     benchmark:
         f"{R}/benchmarks/demo/{{dataset}}/annotation.tsv"
+    conda:
+        "../../envs/mespot.yaml"
     params:
         layout=lambda wildcards: cfg.datasets[wildcards.dataset].layout,
         stage=stage("demo"),

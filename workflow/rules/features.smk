@@ -14,6 +14,8 @@ rule features:
         f"{R}/benchmarks/features/{{dataset}}.tsv"
     wildcard_constraints:
         dataset="|".join(map(re.escape, FILMED)) or "none",
+    conda:
+        "../../envs/mespot.yaml"
     params:
         mdmo=each("--mdmo", "mdmo"),
         subjects=lambda wildcards: " ".join(
@@ -37,6 +39,8 @@ rule features_import:
         f"{R}/benchmarks/features/{{dataset}}.tsv"
     wildcard_constraints:
         dataset="|".join(map(re.escape, PUBLISHED)) or "none",
+    conda:
+        "../../envs/mespot.yaml"
     params:
         fps=lambda wildcards: cfg.datasets[wildcards.dataset].fps,
         stage=stage("features"),

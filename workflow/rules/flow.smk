@@ -8,6 +8,8 @@ rule flow:
         f"{R}/logs/flow/{{dataset}}/{{video}}.log",
     benchmark:
         f"{R}/benchmarks/flow/{{dataset}}/{{video}}.tsv"
+    conda:
+        "../../envs/mespot.yaml"
     resources:
         gpu=1,
     params:

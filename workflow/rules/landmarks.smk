@@ -9,6 +9,8 @@ rule landmarks:
         f"{R}/logs/landmarks/{{dataset}}/{{video}}.log",
     benchmark:
         f"{R}/benchmarks/landmarks/{{dataset}}/{{video}}.tsv"
+    conda:
+        "../../envs/mespot.yaml"
     params:
         stage=stage("landmarks"),
     shell:

@@ -9,6 +9,8 @@ rule mdmo:
         f"{R}/logs/mdmo/{{dataset}}/{{video}}.log",
     benchmark:
         f"{R}/benchmarks/mdmo/{{dataset}}/{{video}}.tsv"
+    conda:
+        "../../envs/mespot.yaml"
     params:
         stage=stage("mdmo"),
     shell:

@@ -18,8 +18,10 @@ rule report:
         f"{R}/logs/report.log",
     benchmark:
         f"{R}/benchmarks/report.tsv"
+    conda:
+        "../../envs/mespot.yaml"
     params:
-        results=R,
+        results=lambda wildcards: R,
         datasets=" ".join(f"--dataset {name}" for name in labelled()),
         methods=" ".join(f"--method {name}" for name in cfg.methods),
         stage=stage("report"),
@@ -42,8 +44,10 @@ rule report_own:
         f"{R}/logs/report/{{dataset}}.log",
     benchmark:
         f"{R}/benchmarks/report/{{dataset}}.tsv"
+    conda:
+        "../../envs/mespot.yaml"
     params:
-        results=R,
+        results=lambda wildcards: R,
         method=cfg.own.method,
         source=cfg.own.dataset,
         stage=stage("report"),

@@ -9,6 +9,8 @@ rule roi:
         f"{R}/logs/roi/{{dataset}}/{{video}}.log",
     benchmark:
         f"{R}/benchmarks/roi/{{dataset}}/{{video}}.tsv"
+    conda:
+        "../../envs/mespot.yaml"
     params:
         stage=stage("roi"),
     shell:

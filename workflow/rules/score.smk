@@ -1,14 +1,6 @@
 PROTOCOLS = " ".join(f"--protocol {name}" for name in cfg.score.protocols)
 
 
-def of_folds(name):
-    """Input function: a file of every fold of the dataset and method."""
-    return lambda wildcards: [
-        f"{R}/{wildcards.dataset}/{wildcards.method}/folds/{subject}/{name}"
-        for subject in subjects(wildcards.dataset)
-    ]
-
-
 rule score:
     """F1 under every named protocol, over all folds."""
     input:
@@ -20,6 +12,8 @@ rule score:
         f"{R}/logs/score/{{dataset}}/{{method}}.log",
     benchmark:
         f"{R}/benchmarks/score/{{dataset}}/{{method}}.tsv"
+    conda:
+        "../../envs/mespot.yaml"
     params:
         intervals=each("--intervals", "intervals"),
         protocols=PROTOCOLS,
@@ -40,6 +34,8 @@ rule score_cross:
         f"{R}/logs/score/{{dataset}}/{{method}}/from_{{source}}.log",
     benchmark:
         f"{R}/benchmarks/score/{{dataset}}/{{method}}/from_{{source}}.tsv"
+    conda:
+        "../../envs/mespot.yaml"
     params:
         protocols=PROTOCOLS,
         stage=stage("score"),

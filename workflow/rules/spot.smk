@@ -10,6 +10,8 @@ rule spot:
         f"{R}/logs/spot/{{dataset}}/{{method}}/{{fold}}.log",
     benchmark:
         f"{R}/benchmarks/spot/{{dataset}}/{{method}}/{{fold}}.tsv"
+    conda:
+        "../../envs/mespot.yaml"
     params:
         model=lambda wildcards: model_of(wildcards.method),
         stage=stage("spot"),
@@ -31,6 +33,8 @@ rule spot_cross:
         f"{R}/logs/spot/{{dataset}}/{{method}}/from_{{source}}.log",
     benchmark:
         f"{R}/benchmarks/spot/{{dataset}}/{{method}}/from_{{source}}.tsv"
+    conda:
+        "../../envs/mespot.yaml"
     params:
         model=lambda wildcards: model_of(wildcards.method),
         stage=stage("spot"),

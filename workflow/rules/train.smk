@@ -1,14 +1,3 @@
-def model_of(method):
-    """What names the method's model class, and the digest of its code if it is the user's own."""
-    name = cfg.model(method)
-    path, colon, _ = name.rpartition(":")
-    if name != "auw_gcn" and not (colon and Path(path).is_file()):
-        raise WorkflowError(
-            f"methods.{method}.model: {name!r}: auw_gcn or path/to/file.py:Class was expected"
-        )
-    return {"name": name, "code": file_digest(Path(path)) if colon else digest("model")}
-
-
 # Said before anything runs.
 for method in cfg.methods:
     model_of(method)
@@ -26,6 +15,8 @@ rule train:
         f"{R}/logs/train/{{dataset}}/{{method}}/{{fold}}.log",
     benchmark:
         f"{R}/benchmarks/train/{{dataset}}/{{method}}/{{fold}}.tsv"
+    conda:
+        "../../envs/mespot.yaml"
     resources:
         gpu=1,
     params:
