@@ -107,6 +107,13 @@ def test_every_store_tells_where_it_comes_from(finished):
             assert len(file.attrs["source"]) == 64
 
 
+def test_regions_keep_the_order_of_the_config(finished, default_config):
+    """The network's nodes, and the published files', are in this order."""
+    with h5py.File(finished.results / "color" / "features.h5") as file:
+        for video in file["casme_015"].values():
+            assert list(video.attrs["regions"]) == list(default_config["roi"]["sets"]["auw_gcn"])
+
+
 def test_fold_has_not_seen_its_subject(finished):
     """Spotting is done by a model whose `left_out` is the subject spotted in."""
     import torch

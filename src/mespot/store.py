@@ -46,7 +46,7 @@ def create(
     """
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["stage"] = stage
-        file.attrs["settings"] = json.dumps(settings, sort_keys=True)
+        file.attrs["settings"] = json.dumps(settings)
         file.attrs["mespot"] = __version__
         file.attrs["libraries"] = " ".join(f"{name}=={version(name)}" for name in LIBRARIES)
         file.attrs.update(attributes)

@@ -92,7 +92,7 @@ def stage(name):
         dataset = getattr(wildcards, "dataset", None)
         method = getattr(wildcards, "method", None)
         settings = cfg.stage(name, dataset, method).plain()
-        return {"config": json.dumps(settings, sort_keys=True), "code": digest(name)}
+        return {"config": json.dumps(settings), "code": digest(name)}
 
     return params
 
