@@ -1,8 +1,9 @@
 """features: the dataset's feature store, from mdmo or from feature files as the authors published.
 
 `features.h5` holds a group /{subject}/{video} with `mdmo` (T-1, R, 2) float32 px/frame and `valid`
-(T-1,) bool; attributes `fps`, `regions` (names of the R) and `inter_ocular` (px; NaN where unknown). Videos that failed are in
-the file's attribute `missing`, as a JSON object from video to the error's message.
+(T-1,) bool; attributes `fps`, `regions` (names of the R) and `inter_ocular` (px; NaN where
+unknown). Videos that failed are in the file's attribute `missing`, as a JSON object from video to the
+error's message.
 """
 
 from __future__ import annotations
