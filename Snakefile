@@ -15,6 +15,10 @@ configfile: f"{workflow.basedir}/config.yaml"
 
 # Datasets of a --configfile stand instead of the demo's; all else is laid over config.yaml.
 config["datasets"] = given.get("datasets", config["datasets"])
+# So do the datasets that one of its methods is run on: laid over null, {} would be null.
+for name, method in given.get("methods", {}).items():
+    if "datasets" in (method or {}):
+        config["methods"][name]["datasets"] = method["datasets"]
 # `make spot` gives its path so: --config would read some characters of it as YAML.
 config["video"] = os.environ.get("MESPOT_VIDEO", config["video"])
 
@@ -39,6 +43,7 @@ include: "workflow/rules/mdmo.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/annotation.smk"
 include: "workflow/rules/train.smk"
+include: "workflow/rules/select.smk"
 include: "workflow/rules/spot.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/aggregate.smk"

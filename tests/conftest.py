@@ -37,3 +37,34 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def default_config() -> dict:
     return yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+@pytest.fixture(scope="session")
+def paper_config(default_config):
+    """The configuration of the paper's table: paper.yaml over config.yaml, as Snakemake lays it."""
+    from mespot.config import load
+
+    def laid(over: dict, under: dict) -> dict:
+        both = {
+            key: laid(value, under[key])
+            if isinstance(value, dict) and isinstance(under.get(key), dict)
+            else value
+            for key, value in over.items()
+        }
+        return under | both
+
+    given = yaml.safe_load((ROOT / "paper.yaml").read_text())
+    return load(laid(given, default_config) | {"datasets": given["datasets"]})
+
+
+@pytest.fixture(scope="session")
+def planted(tmp_path_factory) -> Path:
+    """A folder with a planted store, its annotation, and model.pt, trained without subject s0."""
+    from planted import planted_store, train_in
+
+    from mespot.config import Train
+
+    folder = tmp_path_factory.mktemp("planted")
+    planted_store(folder / "features.h5").to_csv(folder / "annotation.csv", index=False)
+    train_in(folder, ["s0"], "model.pt", Train(epochs=60, batch=2, keep=10))
+    return folder

@@ -31,7 +31,7 @@ def summary(tmp_path):
         save(tmp_path, "b/net", (3, 10, 4), (1, 1, 1)),
         save(tmp_path, "b/net/cross/a", (0, 1, 4), (0, 0, 1)),
     ]
-    aggregate(scores, tmp_path, tmp_path / "summary.csv")
+    aggregate(scores, tmp_path, ["a", "b"], tmp_path / "summary.csv")
     return tmp_path / "summary.csv"
 
 
@@ -46,6 +46,33 @@ def test_rows_and_pooling(summary):
     assert (table["selection"] == "last").all()
 
 
+def test_seeds_give_mean_and_spread_and_ways_of_choosing_stand_apart(tmp_path):
+    scores = [
+        save(tmp_path, "a/net", (1, 2, 2), (0, 0, 0)),
+        save(tmp_path, "a/net/seed_2", (2, 2, 2), (0, 0, 0)),
+        save(tmp_path, "a/net/inner", (1, 1, 2), (0, 0, 0)),
+        save(tmp_path, "a/net/seed_2/inner", (1, 1, 2), (0, 0, 0)),
+        save(tmp_path, "b/net", (0, 2, 2), (0, 0, 0)),
+        save(tmp_path, "b/net/seed_2", (1, 2, 2), (0, 0, 0)),
+        save(tmp_path, "b/net/seed_2/cross/a/inner", (1, 1, 1), (0, 0, 0)),
+        save(tmp_path, "both/net", (9, 9, 9), (0, 0, 0)),
+    ]
+    aggregate(scores, tmp_path, ["a", "b"], tmp_path / "summary.csv")
+    table = pd.read_csv(tmp_path / "summary.csv")
+    table = table.set_index(["dataset", "trained_on", "selection"])
+    one = table.loc["a", "a", "last"]
+    assert one["seeds"] == 2
+    assert one["macro_f1"] == pytest.approx((1 / 2 + 1) / 2)
+    assert one["macro_f1_sd"] == pytest.approx(0.5 / 2**0.5)
+    assert (one["macro_tp"], one["macro_n"]) == (1.5, 2)
+    # Counts of one seed are added over datasets, then its F1 is taken, then the mean over seeds.
+    pooled = table.loc["pooled", "pooled", "last"]
+    assert pooled["macro_f1"] == pytest.approx((2 * 1 / 8 + 2 * 3 / 8) / 2)
+    assert ("pooled", "pooled", "inner") not in table.index
+    assert table.loc["b", "a", "inner"]["macro_f1"] == 1
+    assert table.loc["both", "both", "last"]["macro_n"] == 9
+
+
 def test_headline_is_one_protocol(summary):
     text = headline(summary, "strict")
     assert "pooled" in text
@@ -54,5 +81,5 @@ def test_headline_is_one_protocol(summary):
 
 def test_a_file_elsewhere_is_named(tmp_path):
     path = save(tmp_path, "a", (1, 1, 1), (1, 1, 1))
-    with pytest.raises(InputError, match=r"DATASET/METHOD/score\.json was expected"):
-        aggregate([path], tmp_path, tmp_path / "summary.csv")
+    with pytest.raises(InputError, match=r"DATASET/METHOD/\.\.\./score\.json was expected"):
+        aggregate([path], tmp_path, [], tmp_path / "summary.csv")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from mespot.annotation import annotation, read
+from mespot.annotation import annotation, join_tables, read
 from mespot.config import Annotation
 from mespot.errors import InputError
 
@@ -21,7 +21,8 @@ def normalise(tmp_path, rows: str, frames_per_row: float = 1, **settings):
     source = tmp_path / "in.csv"
     source.write_text(HEADER + rows)
     out, audit = tmp_path / "out.csv", tmp_path / "audit.csv"
-    annotation(source, LENGTHS, {"w"}, frames_per_row, out, audit, Annotation(**settings))
+    files = (out, tmp_path / "given.csv", audit)
+    annotation(source, LENGTHS, {"w"}, frames_per_row, *files, Annotation(**settings))
     return pd.read_csv(out), pd.read_csv(audit)
 
 
@@ -31,6 +32,7 @@ def normalise(tmp_path, rows: str, frames_per_row: float = 1, **settings):
         ("10,15,20", {}, (10, 15, 20), None),
         ("10,15,0", {}, (10, 15, 20), "offset 0"),
         ("10,15,0", {"offset_zero": "apex"}, (10, 15, 15), "offset 0"),
+        ("10,15,0", {"offset_zero": "apex_plus_20"}, (10, 15, 35), "offset 0"),
         ("10,15,0", {"offset_zero": "drop"}, None, "offset 0"),
         ("10,0,20", {}, (10, 15, 20), "apex not between"),
         ("10,-1,20", {}, (10, 15, 20), "apex not between"),
@@ -47,6 +49,24 @@ def test_decisions(tmp_path, row, settings, expected, why):
     assert found == ([expected] if expected else [])
     assert audit["why"].str.contains(why or " ").any() == (why is not None)
     assert len(normal) + (audit["now"] == "left out").sum() == 1
+
+
+def test_as_given_nothing_is_repaired(tmp_path):
+    rows = (
+        "s,v,10,15,0,1,4\ns,v,10,-1,20,1,4\ns,v,0,0,30,2,4\ns,v,90,95,120,1,4\ns,v,30,25,20,1,4\n"
+    )
+    normalise(tmp_path, rows + "s,v,30,25,20,1,4\nt,unknown,1,2,3,1,4\n")
+    given = pd.read_csv(tmp_path / "given.csv")
+    assert given[["onset", "apex", "offset"]].to_numpy().tolist() == [
+        [10, 15, 0], [10, -1, 20], [0, 0, 30], [90, 95, 120], [30, 25, 20], [30, 25, 20],
+    ]  # fmt: skip
+
+
+def test_tables_of_several_datasets_are_joined(tmp_path):
+    normalise(tmp_path, "s,v,1,2,3,1,4+7\n")
+    join_tables([tmp_path / "out.csv", tmp_path / "out.csv"], tmp_path / "both.csv")
+    both, one = (pd.read_csv(tmp_path / name) for name in ("both.csv", "out.csv"))
+    pd.testing.assert_frame_equal(both, pd.concat([one, one], ignore_index=True))
 
 
 def test_normal_form_and_types(tmp_path):
@@ -74,11 +94,11 @@ def test_200_fps_frames_become_working_frames(tmp_path):
     pd.DataFrame(sheet).to_excel(
         tmp_path / "s.xlsx", sheet_name="FACS_Movement_Only", header=False, index=False
     )
-    out, audit = tmp_path / "out.csv", tmp_path / "audit.csv"
-    annotation(
-        tmp_path / "s.xlsx", {"samm_006_1": ("samm_006", 99)}, (), 8, out, audit, Annotation()
-    )
-    assert pd.read_csv(out)[["onset", "apex", "offset"]].to_numpy().tolist() == [[2, 3, 4]]
+    out, given = tmp_path / "out.csv", tmp_path / "given.csv"
+    known = {"samm_006_1": ("samm_006", 99)}
+    annotation(tmp_path / "s.xlsx", known, (), 8, out, given, tmp_path / "audit.csv", Annotation())
+    for path in (out, given):
+        assert pd.read_csv(path)[["onset", "apex", "offset"]].to_numpy().tolist() == [[2, 3, 4]]
     # A CSV counts frames at the working rate already, whatever the source's.
     normal, _ = normalise(tmp_path, "s,v,16,24,39,1,4\n", frames_per_row=8)
     assert normal[["onset", "apex", "offset"]].to_numpy().tolist() == [[16, 24, 39]]
@@ -97,7 +117,9 @@ def test_wrong_rows_are_named(tmp_path, content, message):
     source = tmp_path / "in.csv"
     source.write_text(content)
     with pytest.raises(InputError, match=message):
-        annotation(source, LENGTHS, (), 1, tmp_path / "o", tmp_path / "a", Annotation())
+        annotation(
+            source, LENGTHS, (), 1, tmp_path / "o", tmp_path / "g", tmp_path / "a", Annotation()
+        )
 
 
 def test_unreadable_spreadsheet_is_named(tmp_path):
@@ -126,9 +148,15 @@ def test_real_files_are_read_whole(shared, tmp_path, name, rows, videos, types):
     known = {row.video: (row.subject, 10**6) for row in source.rows.itertuples()}
     assert len(source.rows) == rows
     assert abs(len(known) - videos) <= 2
-    normal, audit = tmp_path / "n.csv", tmp_path / "a.csv"
-    annotation(path, known, (), 8 if name.startswith("SAMM") else 1, normal, audit, Annotation())
-    table, decisions = pd.read_csv(normal), pd.read_csv(audit)
+    files = [tmp_path / name for name in ("n.csv", "g.csv", "a.csv")]
+    annotation(path, known, (), 8 if name.startswith("SAMM") else 1, *files, Annotation())
+    table, given, decisions = (pd.read_csv(path) for path in files)
+    assert len(given) == rows
+    if name.endswith("30fps.csv"):  # the 44 rows without an offset, as they are
+        assert (given["offset"] == 0).sum() == 44
+    if path.suffix == ".csv":
+        frames = pd.read_csv(path)[["start_frame", "apex_frame", "end_frame"]]
+        assert (given[["onset", "apex", "offset"]].to_numpy() == frames.to_numpy()).all()
     lost = decisions[decisions["now"] == "left out"]
     assert len(table) + len(lost) == rows
     assert len(lost) <= 3

@@ -31,7 +31,7 @@ def test_every_key_is_in_config_yaml_with_its_default(default_config):
                 assert plain == model.model_construct().plain()[key], f"{stage}.{key}"
     for key in config.Config.model_fields:
         assert key in default_config
-    entries = [default_config["datasets"]["demo_color"], default_config["methods"]["auw_gcn"]]
+    entries = [default_config["datasets"]["demo_color"], default_config["methods"]["mespot"]]
     for entry, model in zip(entries, (config.Dataset, config.Method), strict=True):
         assert set(entry) == set(model.model_fields)
 
@@ -44,10 +44,32 @@ def test_every_key_is_in_config_yaml_with_its_default(default_config):
         (("align", "mode"), "3d", "align.mode: .*'box' or 'similarity'"),
         (("datasets", "demo_color", "settings"), {"flow": {"tu": 1}}, "tu: unknown key"),
         (("datasets", "demo_color", "settings"), {"flaw": {}}, "flaw: no stage of a dataset's own"),
-        (("datasets", "demo_color", "root"), "x", "root: .*demo has none"),
+        (("datasets", "demo_color", "root"), "x", "root: .*demo or a joined dataset has none"),
         (("datasets", "a b"), {"layout": "videos", "root": "x"}, "name 'a b'"),
         (("methods", "mine"), {"base": "none"}, "methods.mine.base 'none'"),
-        (("methods", "auw_gcn", "train"), {"epoch": 1}, "epoch: unknown key"),
+        (("methods", "mespot", "train"), {"epoch": 1}, "epoch: unknown key"),
+        (
+            ("methods", "mespot", "datasets"),
+            {"typo": {}},
+            "methods.mespot.datasets: 'typo' is none",
+        ),
+        (
+            ("methods", "mespot", "datasets"),
+            {"demo_color": {"flow": {}}},
+            "only train, select, spot",
+        ),
+        (
+            ("methods", "mespot", "select"),
+            {"policies": ["inner"], "first_epoch": 99},
+            "first_epoch",
+        ),
+        (("methods", "mespot", "train"), {"start": "nowhere/mespot"}, "DATASET/METHOD expected"),
+        (("methods", "x"), {"train": {"start": "demo_grey/published"}}, "is not run on demo_grey"),
+        (("datasets", "both"), {"layout": "joined", "of": ["demo_grey", "none"]}, "'none' is no"),
+        (("datasets", "both"), {"layout": "joined"}, "of: the datasets that"),
+        (("datasets", "pooled"), {"layout": "videos", "root": "x"}, "datasets.pooled: the name of"),
+        (("spot", "macro_reach"), [2, 0.1], "macro_reach: 2.0 is more than 0.1"),
+        (("report", "timelines"), ["none"], "report.timelines: 'none'"),
         (("roi", "set"), "other", "roi set 'other'"),
         (("report", "headline"), "loose", "report.headline 'loose'"),
     ],
@@ -64,7 +86,7 @@ def test_faults_are_named(default_config, path, value, message):
 
 def test_methods_are_what_differs_from_their_base(default_config):
     values = deepcopy(default_config)
-    values["methods"]["longer"] = {"base": "auw_gcn", "train": {"epochs": 7}}
+    values["methods"]["longer"] = {"base": "mespot", "train": {"epochs": 7}}
     values["methods"]["mine"] = {"base": "longer", "model": "x.py:Net", "spot": {"apex": 0.4}}
     loaded = config.load(values)
     assert loaded.stage("train", "demo_color", "mine").epochs == 7
@@ -75,6 +97,35 @@ def test_methods_are_what_differs_from_their_base(default_config):
     values["methods"]["longer"]["base"] = "mine"
     with pytest.raises(InputError, match="goes round in a circle"):
         config.load(values)
+
+
+def test_a_methods_word_for_a_dataset_comes_before_the_datasets_own(default_config):
+    values = deepcopy(default_config)
+    values["methods"]["a"] = {
+        "base": "mespot",
+        "seeds": 3,
+        "datasets": {"demo_grey": {"train": {"macro_weight": 0.9}}},
+    }
+    values["methods"]["b"] = {"base": "a", "train": {"macro_weight": 0.1, "batch": 9}}
+    loaded = config.load(values)
+    # Common 0.5; the dataset says 0.7; a, for that dataset, 0.9.
+    assert loaded.stage("train", "demo_grey", "mespot").macro_weight == 0.7
+    assert loaded.stage("train", "demo_grey", "b").macro_weight == 0.9
+    assert loaded.stage("train", "demo_color", "b").macro_weight == 0.1
+    assert loaded.stage("train", "demo_grey", "b").batch == 4
+    assert loaded.run_on("b") == ["demo_grey"]
+    assert (loaded.seeds("b"), loaded.seeds("mespot")) == (3, 1)
+    assert loaded.run_on("published") == []
+    assert loaded.run_on("mespot") == ["demo_color", "demo_grey"]
+
+
+def test_the_published_method_depends_on_no_common_setting(default_config):
+    values = deepcopy(default_config)
+    values["train"] |= {"epochs": 3, "batch": 7, "decay": 0.5, "apex_weight": 9.0}
+    values["spot"] |= {"apex": 0.1, "overlap": 0.9}
+    changed, plain = config.load(values), config.load(default_config)
+    for stage in ("train", "spot"):
+        assert changed.stage(stage, None, "published") == plain.stage(stage, None, "published")
 
 
 def test_every_roi_set_has_regions_for_every_action_unit_of_the_graph(default_config):
@@ -93,6 +144,10 @@ def test_own_video_is_prepared_as_the_models_dataset(default_config):
     assert loaded.own_name == "a_b_1"
     assert loaded.stage("align", "a_b_1").size == 128
     assert loaded.stage("decode", "a_b_1").fps == 30
+    joined = {"both": {"layout": "joined", "of": ["demo_color", "demo_grey"]}}
+    values = default_config | {"video": "/x/a.mp4", "own": {"dataset": "both"}}
+    with pytest.raises(InputError, match="own.dataset 'both': videos were expected there"):
+        config.load(values | {"datasets": default_config["datasets"] | joined})
     with pytest.raises(InputError, match="a dataset is called demo_grey"):
         config.load({**default_config, "video": "/x/demo_grey.mp4"})
 

@@ -121,8 +121,8 @@ def test_dataset_is_read_back_as_it_was_made(tmp_path, layout, per_row):
     demo.write_annotation(layout, SMALL, sheet)
     assert read(sheet).first_frame == 1
     lengths = {video.video: (video.subject, 10**4) for video in expected}
-    out, audit = tmp_path / "n.csv", tmp_path / "a.csv"
-    annotation(sheet, lengths, (), per_row, out, audit, Annotation())
+    out, given, audit = (tmp_path / name for name in ("n.csv", "g.csv", "a.csv"))
+    annotation(sheet, lengths, (), per_row, out, given, audit, Annotation())
     found = pd.read_csv(out, dtype={"au": str})
     truth = [
         (video.video, e.type, e.onset // per_row, e.apex // per_row, e.offset // per_row)
@@ -132,6 +132,7 @@ def test_dataset_is_read_back_as_it_was_made(tmp_path, layout, per_row):
     columns = ["video", "type", "onset", "apex", "offset"]
     assert list(found[columns].itertuples(index=False, name=None)) == truth
     assert pd.read_csv(audit).empty
+    assert given.read_text() == out.read_text()
 
 
 def test_rendered_folder_has_the_benchmarks_names(tmp_path):

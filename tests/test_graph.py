@@ -66,23 +66,29 @@ def test_aus_as_the_published_code_reads_them(text, numbers):
 
 
 def test_two_aus_link_their_rois():
-    counts = adjacency(["1+2"], {1: [0, 1], 2: [3]}, 4)
+    counts = adjacency(["1+2"], {1: [0, 1], 2: [3]}, 4, published=True)
     assert counts.tolist() == [[0, 0, 0, 1], [0, 0, 0, 1], [0, 0, 0, 0], [0.5, 0.5, 0, 0]]
 
 
 def test_a_single_au_links_its_rois_to_themselves_alone():
-    counts = adjacency(["1", "1+9"], {1: [0, 1], 2: [2]}, 3)
+    counts = adjacency(["1", "1+9"], {1: [0, 1], 2: [2]}, 3, published=True)
     assert counts.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 0]]
 
 
 def test_aus_that_move_the_same_rois_link_them_all():
     # AUs 12 and 14, each on both mouth corners: each pair of corners counts, in both orders.
-    counts = adjacency(["12+14", "12"], {12: [0, 1], 14: [0, 1]}, 2)
+    counts = adjacency(["12+14", "12"], {12: [0, 1], 14: [0, 1]}, 2, published=True)
     np.testing.assert_allclose(counts, [[3 / 5, 2 / 5], [2 / 5, 3 / 5]])
 
 
-def test_rows_are_normalised_and_rois_without_au_stay_zero():
-    counts = adjacency(["1+2", "1+12", "25", "?", None, "2+14+26"])
+def test_each_roi_is_linked_with_itself_as_with_all_others_together():
+    counts = adjacency(["1+2"], {1: [0], 2: [1]}, 3)
+    assert counts.tolist() == [[0.5, 0.5, 0], [0.5, 0.5, 0], [0, 0, 1]]
+    assert adjacency([]).tolist() == np.eye(12).tolist()
+
+
+def test_published_rows_are_normalised_and_rois_without_au_stay_zero():
+    counts = adjacency(["1+2", "1+12", "25", "?", None, "2+14+26"], published=True)
     sums = counts.sum(axis=1)
     assert sums[[6, 7]].tolist() == [0, 0]
     np.testing.assert_allclose(np.delete(sums, [6, 7]), 1)
@@ -90,7 +96,7 @@ def test_rows_are_normalised_and_rois_without_au_stay_zero():
 
 
 def test_no_annotation_gives_zeros():
-    assert not adjacency([]).any()
+    assert not adjacency([], published=True).any()
 
 
 def test_a_roi_out_of_range_is_refused():

@@ -9,6 +9,7 @@ import torch
 from mespot.losses import EPSILON, binary_loss, boundary_loss, loss_terms, total_loss
 from mespot.model import AUWGCN
 from mespot.targets import NO_BOUNDARY, OFFSET, ONSET
+from mespot.train import AdamW
 
 MACRO_WEIGHT = {"cas_me_sq": 0.5, "samm_lv": 0.7}
 # The columns of the published loss_history, before the total.
@@ -95,33 +96,59 @@ def six_steps(published):
         }
     )
     network.train()
-    layer = network.graph_embedding[0]
-    layer.forward = lambda nodes: in_published_order(layer, nodes)
-    decayed = [parameter for parameter in network.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in network.parameters() if parameter.ndim == 1]
-    optimiser = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}], lr=0.01
-    )
-    schedule = torch.optim.lr_scheduler.ExponentialLR(optimiser, 0.96)
+    optimiser = AdamW(network, 0.01, 0.1)
     features, targets = torch.tensor(arrays["batch/features"]), targets_of(arrays)
     history = []
     for _ in range(6):
-        terms = loss_terms(network(features)[:, :, 7:-7], targets)
+        terms = loss_terms(in_published_order(network, features)[:, :, 7:-7], targets)
         total = total_loss(terms, macro_weight)
         history.append([*(terms[name].item() for name in HISTORY), total.item()])
-        optimiser.zero_grad()
-        total.backward()
-        optimiser.step()
-        schedule.step()
+        optimiser.step(total)
+        optimiser.rate *= 0.96
     return arrays, np.array(history), network
 
 
-def in_published_order(layer, nodes):
-    """The graph layer's forward, rounded as in the published run: it gives its very bits."""
-    gcn, frames = layer.gc1, len(nodes)
-    mapped = torch.bmm(nodes, gcn.weight.expand(frames, -1, -1))
-    mixed = torch.bmm(gcn.adj.expand(frames, -1, -1), mapped) + gcn.bias
-    return layer.bn1(mixed.transpose(1, 2).contiguous()).transpose(1, 2).relu()
+def in_published_order(network, features):
+    """The network's forward pass, rounded as in the published run: it gives its very bits.
+
+    `test_model` holds that the network's own, in another order, is the same function.
+    """
+    layer, frames = network.graph_embedding[0], features.flatten(0, 1)
+    gcn, n = layer.gc1, len(frames)
+    mapped = torch.bmm(frames, gcn.weight.expand(n, -1, -1))
+    mixed = torch.bmm(gcn.adj.expand(n, -1, -1), mapped) + gcn.bias
+    nodes = layer.bn1(mixed.transpose(1, 2).contiguous()).transpose(1, 2).relu()
+    x = nodes.reshape(*features.shape[:2], -1).transpose(1, 2)
+    for module in (*network._sequential, network._classification):
+        if isinstance(module, torch.nn.Conv1d):
+            x = torch.nn.Conv1d.forward(module, x)
+        elif isinstance(module, torch.nn.BatchNorm2d):
+            x = module(x[:, :, None])[:, :, 0]
+        else:
+            x = module(x)
+    return x
+
+
+def test_the_network_is_the_function_in_published_order(published):
+    """Outputs and gradients of the network's own forward pass, in float64, on the real batch."""
+    arrays, macro_weight = published
+    features, grads, outs = torch.tensor(arrays["batch/features"]).double(), [], []
+    for forward in (lambda network: network(features), lambda n: in_published_order(n, features)):
+        network = AUWGCN(torch.tensor(arrays["init/graph_embedding.0.gc1.adj"]))
+        network.load_state_dict(
+            {
+                name.removeprefix("init/"): torch.tensor(array)
+                for name, array in arrays.items()
+                if name.startswith("init/")
+            }
+        )
+        out = forward(network.double().train())
+        total_loss(loss_terms(out[:, :, 7:-7], targets_of(arrays)), macro_weight).backward()
+        outs.append(out)
+        grads.append({name: parameter.grad for name, parameter in network.named_parameters()})
+    torch.testing.assert_close(*outs, rtol=1e-7, atol=1e-9)
+    for name, gradient in grads[0].items():
+        torch.testing.assert_close(gradient, grads[1][name], rtol=1e-6, atol=1e-9, msg=name)
 
 
 def test_boundary_loss_by_hand():

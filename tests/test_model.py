@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mespot.model import AUWGCN, OUTPUTS
+from mespot.model import AUWGCN, OUTPUTS, GraphLayer
 
 
 @pytest.fixture(params=["cas_me_sq", "samm_lv"])
@@ -41,6 +41,32 @@ def test_it_gives_the_published_outputs_in_train_mode(published):
         out = network.double().train()(torch.tensor(arrays["batch/features"]).double())
     scale = np.abs(arrays["out_train"]).max()
     np.testing.assert_allclose(out.numpy(), arrays["out_train"], rtol=1e-5, atol=2e-5 * scale)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_folding_the_graph_changes_nothing(training):
+    """The layer by its definition, in float64: outputs, gradients and running statistics."""
+    torch.manual_seed(2)
+    adjacency = torch.rand(12, 12) * (torch.rand(12, 12) > 0.5)
+    adjacency[6:8] = 0  # a ROI that hears nobody
+    nodes = (torch.randn(300, 12, 2) * torch.tensor([0.03, 0.2]) + 0.01).double()
+    layers = [GraphLayer(adjacency, 2, 16).double().train(training) for _ in range(2)]
+    layers[1].load_state_dict(layers[0].state_dict())
+    for layer in layers:
+        torch.nn.init.normal_(layer.bn1.weight, generator=torch.Generator().manual_seed(3))
+    folded, plain = layers
+    gcn = plain.gc1
+    by_channel = (gcn.adj @ (nodes @ gcn.weight) + gcn.bias).transpose(1, 2)
+    outputs = [folded(nodes), plain.bn1(by_channel).transpose(1, 2).relu()]
+    weights = torch.randn(300, 12, 16, generator=torch.Generator().manual_seed(4)).double()
+    for out in outputs:
+        (out * weights).sum().backward()
+    torch.testing.assert_close(*outputs, rtol=1e-10, atol=1e-12)
+    for one, other in zip(folded.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-8, atol=1e-9)
+    for name in ("running_mean", "running_var", "num_batches_tracked"):
+        buffers = (getattr(layer.bn1, name) for layer in layers)
+        torch.testing.assert_close(*buffers, rtol=1e-10, atol=1e-12)
 
 
 def test_state_dict_has_the_published_names_and_shapes():

@@ -138,6 +138,23 @@ def test_command_takes_any_two_files_and_prints_json(tmp_path):
         assert json.loads(result.stdout)["overall"] == {"tp": 1, "n": 1, "m": 1, "f1": 1.0}
 
 
+def test_the_published_scorers_take_frames_as_given(tmp_path):
+    """An offset of 0, repaired for the others, cannot be matched under the published ones."""
+    files = {
+        "annotation": table((10, 30)),
+        "as-given": table((10, 0)),
+        "intervals": table((10, 30)),
+    }
+    arguments = ["score"]
+    for flag, content in files.items():
+        content.to_csv(tmp_path / f"{flag}.csv", index=False)
+        arguments += [f"--{flag}", str(tmp_path / f"{flag}.csv")]
+    arguments += [part for protocol in PROTOCOLS for part in ("--protocol", protocol)]
+    scores = json.loads(CliRunner().invoke(app, arguments).stdout)
+    tp = {protocol: scores[protocol]["macro"]["tp"] for protocol in PROTOCOLS}
+    assert tp == {"strict": 1, "megc2020": 1, "auw_gcn": 0, "auw_gcn_distinct": 0}
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -11,7 +11,6 @@ from mespot.targets import (
     ONSET,
     cut,
     labels,
-    normalise,
     training_targets,
     windows,
 )
@@ -57,7 +56,6 @@ def test_training_targets_are_the_published_ones(dataset, reference):
             published = file[f"batch/{name}"]
             assert target.dtype == published.dtype, name
             np.testing.assert_array_equal(target, published, err_msg=name)
-        np.testing.assert_array_equal(normalise(file["features_raw"]), file["batch/features"])
 
 
 # --- labels
@@ -245,9 +243,3 @@ def test_marks_in_the_context_reach_into_the_window():
 def test_training_targets_refuse(shape):
     with pytest.raises(ValueError, match="marks must be of shape"):
         training_targets(np.zeros(shape))
-
-
-def test_normalise_by_hand():
-    features = np.array([0.003463 + 0.548588, 0.003873 - 0.645621])
-    np.testing.assert_allclose(normalise(features), [1, -1], rtol=1e-6)
-    assert normalise(features).dtype == np.float32

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import cv2
 import h5py
-import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -27,7 +26,7 @@ LEARN = ["train", "spot", "spot_cross", "score", "score_cross", "aggregate", "re
 TINY = {
     "demo": {"subjects": 2, "videos": 1, "seconds": 4, "size": [176, 176]},
     "align": {"size": 96},
-    "train": {"epochs": 3},
+    "methods": {"mespot": {"train": {"epochs": 3}}},
 }
 
 
@@ -115,15 +114,14 @@ def test_regions_keep_the_order_of_the_config(finished, default_config):
 
 
 def test_fold_has_not_seen_its_subject(finished):
-    """Spotting is done by a model whose `left_out` is the subject spotted in."""
+    """A model has left out the subject of its folder; it spots (`test_spot`) in that one alone."""
     import torch
 
-    for path in finished.results.glob("*/auw_gcn/folds/*/model.pt"):
+    paths = list(finished.results.glob("*/mespot/folds/*/model.pt"))
+    assert len(paths) == 6
+    for path in paths:
         content = torch.load(path, weights_only=True)
-        assert content["left_out"] == ("" if path.parent.name == "all" else path.parent.name)
-        intervals = path.parent / "intervals.csv"
-        if intervals.exists():
-            assert set(pd.read_csv(intervals)["subject"]) <= {path.parent.name}
+        assert content["left_out"] == ([] if path.parent.name == "all" else [path.parent.name])
 
 
 def test_nothing_changed_runs_nothing(finished):
@@ -146,7 +144,7 @@ def test_nothing_changed_runs_nothing(finished):
         ("mdmo", "roi_share", 0.5, {"mdmo", "features", "annotation", *LEARN}),
         ("features", "published_unit", 10, {"features", "annotation", *LEARN}),
         ("annotation", "offset_zero", "apex", {"annotation", *LEARN}),
-        ("train", "epochs", 4, set(LEARN)),
+        ("train", "learning_rate", 0.02, set(LEARN)),
         ("spot", "apex", 0.4, set(LEARN) - {"train"}),
         ("score", "protocols", ["strict"], {"score", "score_cross", "aggregate", "report"}),
         ("report", "dpi", 90, {"report"}),
@@ -168,13 +166,23 @@ def test_a_method_added_trains_and_scores_itself_alone(finished):
         "from mespot.model import AUWGCN\n\n\nclass MyNet(AUWGCN):\n    '''The same, by another name.'''\n"
     )
     config = deepcopy(finished.config)
-    config["methods"] = {
-        "mine": {"base": "auw_gcn", "model": f"{net}:MyNet", "train": {"epochs": 2}}
+    config["methods"]["mine"] = {
+        "base": "mespot",
+        "model": f"{net}:MyNet",
+        "train": {"epochs": 2},
     }
     rules = finished.would_run(config)
     assert rules == set(LEARN)
     jobs = finished.run("--dry-run", config=config).stdout
-    assert set(re.findall(r"^rule train:\n(?:.*\n)*?.*method=(\w+)", jobs, re.M)) == {"mine"}
+    assert set(re.findall(r"^rule train:\n(?:.*\n)*?.*run=(\w+)", jobs, re.M)) == {"mine"}
+    target = str(finished.results / "color" / "mine" / "score.json")
+    done = finished.run(target, config=config)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert set(json.loads(Path(target).read_text())) >= {"strict", "megc2020"}
+    net.write_text(net.read_text().replace("by another name", "with another comment"))
+    assert "train" not in finished.would_run(config, target)
+    net.write_text(net.read_text() + "    extra = 1\n")
+    assert "train" in finished.would_run(config, target)
 
 
 def test_own_video_is_spotted_with_the_trained_model(finished, tmp_path):
@@ -187,12 +195,12 @@ def test_own_video_is_spotted_with_the_trained_model(finished, tmp_path):
             cv2.imwrite(str(folder / f"{t}.png"), frame[..., ::-1])
     config = finished.config | {
         "video": str(folder),
-        "own": {"dataset": "color", "method": "auw_gcn"},
+        "own": {"dataset": "color", "method": "mespot"},
     }
     done = finished.run(config=config)
     assert done.returncode == 0, done.stdout + done.stderr
     where = finished.results / "my_video_1"
-    intervals = pd.read_csv(where / "auw_gcn" / "cross" / "color" / "intervals.csv")
+    intervals = pd.read_csv(where / "mespot" / "cross" / "color" / "intervals.csv")
     assert list(intervals) == ["subject", "video", "type", "onset", "apex", "offset", "score"]
     assert len(list((where / "report" / "timelines").glob("*.png"))) == 1
     assert finished.would_run() == set(), "spotting in a video must leave the demo as it is"
@@ -224,7 +232,7 @@ def test_bad_videos_cost_only_themselves(tmp_path):
         "annotation": str(tmp_path / "a.csv"),
         "fps": 30,
     }
-    tiny = {"align": {"size": 96}, "train": {"epochs": 2}}
+    tiny = {"align": {"size": 96}, "methods": {"mespot": {"train": {"epochs": 2}}}}
     workflow = Workflow(tmp_path / "work", {"datasets": {"own": entry}, **tiny})
 
     stopped = workflow.run(str(workflow.results / "own" / "decode" / "p2.mkv"))
@@ -252,14 +260,28 @@ def test_bad_videos_cost_only_themselves(tmp_path):
     [
         ({"flow": {"lambada": 1}}, "flow.lambada: unknown key"),
         (
-            {"methods": {"auw_gcn": {"model": "none.py:Net"}}},
-            "methods.auw_gcn.model: 'none.py:Net'",
+            {"methods": {"mespot": {"model": "none.py:Net"}}},
+            "methods.mespot.model: 'none.py:Net'",
         ),
         (
             {"datasets": {"d": {"layout": "videos", "root": "nowhere", "annotation": "a.csv"}}},
             "nowhere: no such file",
         ),
         ({"datasets": {"d": {"layout": "videos", "root": "."}}}, "no dataset has an annotation"),
+        (
+            {"demo": {"subjects": 2}, "methods": {"mespot": {"select": {"policies": ["inner"]}}}},
+            "policy inner needs at least 3 subjects; it has 2",
+        ),
+        (
+            {
+                "datasets": datasets() | {"again": datasets()["grey"]},
+                "methods": {
+                    "mespot": {"datasets": {"grey": {"train": {"start": "again/published"}}}},
+                    "published": {"datasets": {"again": {}}},
+                },
+            },
+            "again/published has seen subjects that are left out of grey",
+        ),
     ],
 )
 def test_wrong_configuration_is_one_clear_message(tmp_path, config, message):
@@ -269,23 +291,86 @@ def test_wrong_configuration_is_one_clear_message(tmp_path, config, message):
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_published_features_train_and_score(shared, tmp_path):
-    """Two subjects of the real features: two folds."""
+def test_published_features_methods_seeds_and_ways_of_choosing(shared, tmp_path):
+    """Six subjects of the real features: methods, seeds, each policy, across datasets and joined."""
     import tarfile
 
-    with tarfile.open(shared / "data" / "auw_gcn_features.tar.xz") as file:
-        members = [m for m in file.getmembers() if re.search(r"/casme_01[56]/", m.name)]
-        file.extractall(tmp_path / "in", members=members, filter="data")
-    annotation = shared / "data" / "annotations" / "cas_me_sq_30fps.csv"
-    entry = {"layout": "features", "root": str(tmp_path / "in"), "annotation": str(annotation)}
-    config = {"datasets": {"cas_me_sq": entry}, "train": {"epochs": 30}}
+    with tarfile.open(shared / "data" / "auw_gcn_features.tar.xz", "r|xz") as file:
+        for member in file:
+            if re.search(r"/(casme_01[569]|samm_0(07|09|14))/", member.name):
+                file.extract(member, tmp_path / "in", filter="data")
+    tables = shared / "data" / "annotations"
+    datasets = {
+        "cas": {"root": "cas(me)^2", "annotation": str(tables / "cas_me_sq_30fps.csv")},
+        "samm": {"root": "samm_25", "annotation": str(tables / "samm_lv_25fps.csv"), "fps": 25},
+    }
+    for entry in datasets.values():
+        entry |= {"layout": "features", "root": str(tmp_path / "in" / entry["root"])}
+    quick = {"epochs": 8, "keep": 4}
+    config = {
+        "datasets": datasets | {"both": {"layout": "joined", "of": ["cas", "samm"]}},
+        "select": {"first_epoch": 4, "groups": 3},
+        "report": {"timelines": ["mespot"], "dpi": 40},
+        "methods": {
+            "mespot": {
+                "datasets": {"cas": {}, "samm": {}},
+                "train": quick | {"batch": 8},
+                "select": {"policies": ["inner", "last"]},
+            },
+            "published": {
+                "seeds": 2,
+                "datasets": {"cas": {"train": quick | {"batch": 8}, "select": {"first_epoch": 4}}},
+            },
+            "together": {
+                "base": "mespot",
+                "seeds": 1,
+                "datasets": {"both": {}},
+                "select": {"policies": ["last"]},
+            },
+        },
+    }
     workflow = Workflow(tmp_path / "work", config)
     done = workflow.run()
     assert done.returncode == 0, done.stdout + done.stderr
-    strict = pd.read_csv(workflow.results / "summary.csv").query("protocol == 'strict'")
-    truth = pd.read_csv(workflow.results / "cas_me_sq" / "annotation.csv")
-    assert strict["overall_m"].item() == len(truth) > 20
-    assert strict["overall_n"].item() > 0
-    history = pd.read_csv(workflow.results / "cas_me_sq/auw_gcn/folds/casme_015/history.csv")
-    assert len(history) == 30
-    assert np.mean(history["loss"][-5:]) < 0.7 * history["loss"][0]
+    summary = pd.read_csv(workflow.results / "summary.csv")
+    columns = ["method", "dataset", "trained_on", "selection"]
+    strict = summary[summary["protocol"] == "strict"].set_index(columns)
+    one_left_out = [("cas", "cas"), ("samm", "samm"), ("pooled", "pooled")]
+    crossed = [("cas", "samm"), ("samm", "cas")]
+    assert set(strict.index) == {
+        *(("mespot", *where, how) for where in one_left_out + crossed for how in ("last", "inner")),
+        ("published", "cas", "cas", "last"),
+        ("published", "cas", "cas", "oracle"),
+        ("together", "both", "both", "last"),
+    }
+    assert strict["seeds"].groupby("method").first().to_dict() == {
+        "mespot": 1,
+        "published": 2,
+        "together": 1,
+    }
+    n_rows = {n: len(pd.read_csv(workflow.results / f"{n}/annotation.csv")) for n in datasets}
+    for name in ("cas", "samm"):
+        assert strict.loc[("mespot", name, name, "last"), "overall_m"] == n_rows[name] > 10
+    assert strict.loc[("together", "both", "both", "last"), "overall_m"] == sum(n_rows.values())
+    assert strict.loc[("mespot", "samm", "cas", "last"), "overall_n"] > 0
+    chosen = pd.read_csv(workflow.results / "cas/mespot/inner/selection.csv")
+    assert chosen["fold"].tolist() == ["casme_015", "casme_016", "casme_019", "all"]
+    assert set(chosen["epoch"]) <= {4, 8}
+    history = pd.read_csv(workflow.results / "cas/mespot/folds/casme_015/history.csv")
+    assert history["loss"].iloc[-1] < 0.7 * history["loss"].iloc[0]
+    assert workflow.would_run() == set()
+    # A policy taken away or a seed added leaves the trainings as they are.
+    fewer = deepcopy(config)
+    fewer["methods"]["mespot"]["select"] = {"policies": ["last"]}
+    assert workflow.would_run(fewer) == {"aggregate", "report"}
+    other = deepcopy(config)
+    other["methods"]["mespot"]["select"]["protocol"] = "megc2020"
+    follows = {"select", "spot", "spot_cross", "score", "score_cross", "aggregate", "report"}
+    assert workflow.would_run(other) == follows
+    nowhere = deepcopy(config)
+    nowhere["methods"]["mespot"]["datasets"] = {}
+    assert "run=mespot" not in workflow.run("--dry-run", "--forceall", config=nowhere).stdout
+    more = deepcopy(config)
+    more["methods"]["mespot"]["seeds"] = 2
+    jobs = workflow.run("--dry-run", config=more).stdout
+    assert set(re.findall(r"^rule train:\n(?:.*\n)*?.*run=(\S+),", jobs, re.M)) == {"mespot/seed_2"}

@@ -1,13 +1,14 @@
-"""aggregate: one table of all scores, with the rows pooled over datasets."""
+"""aggregate: one table of all scores, over seeds, with the rows pooled over datasets."""
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from mespot.errors import InputError
@@ -15,72 +16,123 @@ from mespot.intervals import write_table
 from mespot.score import Count
 
 POOLED = "pooled"
-# How the epoch was chosen: the last, so nothing was selected on anybody.
-SELECTION = "last"
+SELECTIONS = ("last", "inner", "oracle")
 KINDS = ("macro", "micro", "overall")
-COLUMNS = ["method", "dataset", "trained_on", "selection", "protocol"]
-COLUMNS += [f"{kind}_{figure}" for kind in KINDS for figure in ("tp", "n", "m", "f1")]
+COLUMNS = ["method", "dataset", "trained_on", "selection", "protocol", "seeds"]
+COLUMNS += [f"{kind}_{figure}" for kind in KINDS for figure in ("tp", "n", "m", "f1", "f1_sd")]
 
 
-def aggregate(scores: Sequence[Path], results: Path, out: Path) -> None:
+class Experiment(NamedTuple):
+    """What a score is of, but for the seed."""
+
+    method: str
+    dataset: str
+    trained_on: str
+    selection: str
+
+
+def aggregate(scores: Sequence[Path], results: Path, pool: Sequence[str], out: Path) -> None:
     """Write `summary.csv`: a row per method, dataset, selection and protocol.
 
     `trained_on` is the dataset whose other subjects trained the model (left one subject out), or
-    another dataset. Rows of dataset `pooled` add the counts of all datasets up before the F1.
+    another dataset. Rows of dataset `pooled` add the counts of the datasets in `pool` up before the
+    F1. Over several seeds, counts and F1 are means, and `f1_sd` is the standard deviation of F1.
     """
-    counts = dict(_counts(path, results) for path in scores)
-    protocols = list(next(iter(counts.values())))
-    rows = []
-    pooled: dict[tuple[str, str], list[dict[str, Count]]] = defaultdict(list)
-    for (method, dataset, trained_on), by_protocol in counts.items():
-        for protocol in protocols:
-            count = by_protocol[protocol]
-            rows.append(_row(method, dataset, trained_on, protocol, count))
-            if trained_on == dataset:
-                pooled[method, protocol].append(count)
-    for (method, protocol), parts in pooled.items():
-        if len(parts) > 1:
-            total = {kind: _sum(part[kind] for part in parts) for kind in KINDS}
-            rows.append(_row(method, POOLED, POOLED, protocol, total))
+    found: dict[Experiment, dict[int, dict[str, dict[str, Count]]]] = defaultdict(dict)
+    for path in scores:
+        experiment, seed = _experiment(path, results)
+        found[experiment][seed] = _counts(path)
+    for experiment, seeds in _pooled(found, pool).items():
+        found[experiment] = seeds
+    rows = [
+        _row(experiment, protocol, [seeds[seed][protocol] for seed in sorted(seeds)])
+        for experiment, seeds in found.items()
+        for protocol in next(iter(seeds.values()))
+    ]
     write_table(rows, COLUMNS, out)
 
 
 def headline(summary: Path, protocol: str) -> str:
-    """The table's rows of one protocol as text, for people."""
+    """The table's rows of one protocol as text, for people; without those of the oracle."""
     table = pd.read_csv(summary)
-    table = table[table["protocol"] == protocol]
-    shown = table[["method", "dataset", "trained_on", *(f"{kind}_f1" for kind in KINDS)]].copy()
-    shown["TP/N/M"] = [f"{r.overall_tp}/{r.overall_n}/{r.overall_m}" for r in table.itertuples()]
-    title = f"F1 under protocol {protocol}, one subject left out, {SELECTION} epoch\n"
+    table = table[(table["protocol"] == protocol) & (table["selection"] != "oracle")]
+    names = ["method", "dataset", "trained_on", "selection"]
+    shown = table[[*names, *(f"{kind}_f1" for kind in KINDS)]].copy()
+    shown["TP/N/M"] = ["/".join(map(whole, counts)) for counts in _overall(table)]
+    title = f"F1 under protocol {protocol}, one subject left out\n"
     return title + shown.to_string(index=False, float_format="%.3f")
 
 
-def _counts(path: Path, results: Path) -> tuple[tuple[str, str, str], dict[str, dict[str, Count]]]:
-    """Method, dataset, what it was trained on, and the counts by protocol and kind, of a score file.
+def whole(number: float) -> str:
+    """A count, or a mean of counts."""
+    return f"{number:.1f}".removesuffix(".0")
 
-    Its path tells: {dataset}/{method}/score.json, or {dataset}/{method}/cross/{source}/score.json.
+
+def _overall(table: pd.DataFrame) -> np.ndarray:
+    return table[[f"overall_{name}" for name in Count._fields]].to_numpy()
+
+
+def _experiment(path: Path, results: Path) -> tuple[Experiment, int]:
+    """What a score file is of, told by its path (see workflow/rules/common.smk):
+
+    DATASET/METHOD[/seed_K][/cross/SOURCE][/SELECTION]/score.json
     """
-    parts = path.relative_to(results).parts
-    if len(parts) not in (3, 5):
-        raise InputError(f"{path}: {results}/DATASET/METHOD/score.json was expected")
-    dataset, method = parts[:2]
-    trained_on = parts[3] if len(parts) == 5 else dataset
-    scores = json.loads(path.read_text())
-    counts = {
+    expected = InputError(f"{path}: {results}/DATASET/METHOD/.../score.json was expected")
+    dataset, *rest = path.relative_to(results).parts[:-1]
+    if not rest:
+        raise expected
+    method = rest.pop(0)
+    seed = int(rest.pop(0).removeprefix("seed_")) if rest and rest[0].startswith("seed_") else 1
+    trained_on = dataset
+    if len(rest) > 1 and rest[0] == "cross":
+        trained_on, rest = rest[1], rest[2:]
+    selection = rest[0] if rest else "last"
+    if len(rest) > 1 or selection not in SELECTIONS:
+        raise expected
+    return Experiment(method, dataset, trained_on, selection), seed
+
+
+def _counts(path: Path) -> dict[str, dict[str, Count]]:
+    """The counts by protocol and kind of a score file."""
+    return {
         protocol: {kind: Count(*(kinds[kind][name] for name in Count._fields)) for kind in KINDS}
-        for protocol, kinds in scores.items()
+        for protocol, kinds in json.loads(path.read_text()).items()
     }
-    return (method, dataset, trained_on), counts
+
+
+def _pooled(
+    found: Mapping[Experiment, Mapping[int, dict[str, dict[str, Count]]]], pool: Sequence[str]
+) -> dict[Experiment, dict[int, dict[str, dict[str, Count]]]]:
+    """The counts of each method and selection added up over the datasets of the pool."""
+    parts = defaultdict(list)
+    for experiment, seeds in found.items():
+        if experiment.dataset == experiment.trained_on and experiment.dataset in pool:
+            parts[experiment.method, experiment.selection].append(seeds)
+    return {
+        Experiment(method, POOLED, POOLED, selection): {
+            seed: {
+                protocol: {
+                    kind: sum((part[seed][protocol][kind] for part in several), Count(0, 0, 0))
+                    for kind in KINDS
+                }
+                for protocol in several[0][seed]
+            }
+            for seed in several[0]
+        }
+        for (method, selection), several in parts.items()
+        if len(several) > 1
+    }
 
 
 def _row(
-    method: str, dataset: str, trained_on: str, protocol: str, counts: dict[str, Count]
+    experiment: Experiment, protocol: str, seeds: Sequence[Mapping[str, Count]]
 ) -> dict[str, Any]:
-    row = dict(zip(COLUMNS, (method, dataset, trained_on, SELECTION, protocol), strict=False))
+    row = experiment._asdict() | {"protocol": protocol, "seeds": len(seeds)}
     for kind in KINDS:
-        row |= {f"{kind}_{name}": value for name, value in counts[kind].as_dict().items()}
+        counts = [counts[kind] for counts in seeds]
+        f1 = [one.f1 for one in counts]
+        for name, values in zip(Count._fields, zip(*counts, strict=True), strict=True):
+            row[f"{kind}_{name}"] = np.mean(values)
+        row[f"{kind}_f1"] = np.mean(f1)
+        row[f"{kind}_f1_sd"] = np.std(f1, ddof=1) if len(f1) > 1 else None
     return row
-
-
-def _sum(counts: Iterable[Count]) -> Count:
-    return sum(counts, Count(0, 0, 0))

@@ -1,7 +1,8 @@
 """annotation: the dataset's spreadsheet or CSV in one normal form, and all that had to be decided.
 
 Frames of the normal form are 0-based at the working rate and inclusive at both ends. Each decision
-is a row of the audit: `source_row,video,field,was,now,why`.
+is a row of the audit: `source_row,video,field,was,now,why`. Beside it stands the same table as given:
+brought to the working rate and nothing else, for whatever imitates the published code.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import math
 import sys
 import zipfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ import pandas as pd
 from mespot.config import Annotation
 from mespot.errors import InputError
 from mespot.intervals import ANNOTATION_COLUMNS as COLUMNS
-from mespot.intervals import write_table
+from mespot.intervals import load_intervals, write_table
 
 AUDIT_COLUMNS = ["source_row", "video", "field", "was", "now", "why"]
 FRAMES = ("onset", "apex", "offset")
@@ -55,20 +56,22 @@ def annotation(
     failed: Collection[str],
     frames_per_row: float,
     out: Path,
+    as_given: Path,
     audit: Path,
     settings: Annotation,
 ) -> None:
-    """Normalise an annotation and write it with its audit.
+    """Normalise an annotation and write it, as given too, with its audit.
 
     `lengths` gives subject and number of frames of each video of the dataset (`features.lengths`),
-    `failed` names the videos that could not be prepared, `frames_per_row` how many of the annotation's frames make one at the working rate (8 for 200 fps
-    worked at 25). Raises InputError for a file or row that cannot be read.
+    `failed` names the videos that could not be prepared, `frames_per_row` how many of the
+    annotation's frames make one at the working rate (8 for 200 fps worked at 25). Raises InputError
+    for a file or row that cannot be read.
     """
     source = read(path)
     if not source.at_own_rate:
         frames_per_row = 1
     decisions: list[dict[str, Any]] = []
-    kept, seen = [], set()
+    kept, given, seen = [], [], set()
     for row in source.rows.to_dict("records"):
 
         def decide(field: str, was: Any, now: Any, why: str, row: dict = row) -> None:
@@ -79,6 +82,7 @@ def annotation(
             why = "the video failed" if row["video"] in failed else "the dataset has no such video"
             decide("row", row["video"], "left out", why)
             continue
+        given.append(_given(row, path, source.first_frame, frames_per_row, lengths))
         normal = _normalise(
             row, path, source.first_frame, frames_per_row, lengths, settings, decide
         )
@@ -91,6 +95,7 @@ def annotation(
         seen.add(key)
         kept.append(normal)
     write_table(kept, COLUMNS, out)
+    write_table(given, COLUMNS, as_given)
     write_table(decisions, AUDIT_COLUMNS, audit)
     lost = sum(decision["now"] == "left out" for decision in decisions)
     print(
@@ -138,20 +143,20 @@ def _normalise(
     """One row in the normal form, or None where it cannot stand; `decide` hears of every decision."""
     where = f"{path}: row {row['source_row']}"
     subject, n_frames = lengths[row["video"]]
+    type_ = _type(row, where)
     if row["subject"] not in ("", subject):
         raise InputError(
             f"{where}: {row['video']} is annotated as subject {row['subject']!r}, but lies where "
             f"subject {subject!r} is; put each subject's videos in a folder of that subject's name"
         )
-    type_ = TYPES.get(str(row["type"]).strip().lower())
-    if type_ is None:
-        raise InputError(f"{where}: type {row['type']!r}; one of {', '.join(TYPES)} was expected")
     onset, apex, offset = (_number(row[name], name, where) for name in FRAMES)
     if offset == 0:
         if settings.offset_zero == "drop":
             decide("offset", 0, "left out", "offset 0: not annotated (offset_zero: drop)")
             return None
-        offset = 2 * apex - onset if settings.offset_zero == "mirror" else apex
+        offset = {"mirror": 2 * apex - onset, "apex": apex, "apex_plus_20": apex + 20}[
+            settings.offset_zero
+        ]
         decide(
             "offset", 0, offset, f"offset 0: not annotated (offset_zero: {settings.offset_zero})"
         )
@@ -185,6 +190,32 @@ def _normalise(
         frames["apex"] = middle
     known = {"subject": subject, "video": row["video"], "type": type_}
     return {**known, **frames, "au": row["au"], "source_row": row["source_row"]}
+
+
+def _given(
+    row: dict[str, Any],
+    path: Path,
+    first_frame: int,
+    frames_per_row: float,
+    lengths: Mapping[str, tuple[str, int]],
+) -> dict[str, Any]:
+    """One row at the working rate. What is no frame (an offset of 0, an apex of 0 or -1) stays."""
+    where = f"{path}: row {row['source_row']}"
+    frames = {}
+    for name in FRAMES:
+        number = _number(row[name], name, where)
+        unknown = number <= 0 and name != "onset"
+        frame = number if unknown else (number - first_frame) / frames_per_row
+        frames[name] = math.floor(frame) if unknown else max(0, math.floor(frame))
+    known = {"subject": lengths[row["video"]][0], "video": row["video"], "type": _type(row, where)}
+    return {**known, **frames, "au": row["au"], "source_row": row["source_row"]}
+
+
+def _type(row: dict[str, Any], where: str) -> str:
+    type_ = TYPES.get(str(row["type"]).strip().lower())
+    if type_ is None:
+        raise InputError(f"{where}: type {row['type']!r}; one of {', '.join(TYPES)} was expected")
+    return type_
 
 
 def _number(value: Any, name: str, where: str) -> float:
@@ -263,3 +294,9 @@ SPREADSHEETS = {"CASFEcode_final": _cas_me_sq, "FACS_Movement_Only": _samm_lv}
 
 def _au(cell: Any) -> str:
     return "" if pd.isna(cell) else str(cell).strip()
+
+
+def join_tables(parts: Sequence[Path], out: Path) -> None:
+    """The tables of several datasets as one. Raises InputError for a row that cannot be read."""
+    table = pd.concat([load_intervals(path) for path in parts])
+    write_table(table.to_dict("records"), COLUMNS, out)

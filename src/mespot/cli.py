@@ -27,6 +27,7 @@ Ins = Annotated[list[Path], typer.Option(show_default=False)]
 Word = Annotated[str, typer.Option(show_default=False)]
 Words = Annotated[list[str], typer.Option(show_default=False)]
 Number = Annotated[int, typer.Option(show_default=False)]
+Network = Annotated[str, typer.Option(help="auw_gcn, or path/to/file.py:Class")]
 Settings = Annotated[str, typer.Option(help="settings that differ from the defaults, as JSON")]
 
 
@@ -148,11 +149,34 @@ def _features_import(
     import_published(root, fps, out, config.Features.parse(settings))
 
 
+@command("features-export")
+def _features_export(
+    features: In,
+    annotation: Annotated[Path, typer.Option(help="annotation_as_given.csv, for their labels")],
+    out: Annotated[Path, typer.Option(show_default=False, help="folder to write; new or empty")],
+    without: Annotated[list[str], typer.Option(help="video to leave out")] = [],  # noqa: B006
+    settings: Settings = "{}",
+) -> None:
+    """Write a feature store as segment files of the authors' form."""
+    from mespot.segments import export_segments
+
+    export_segments(features, annotation, out, config.Features.parse(settings), without)
+
+
+@command("features-join")
+def _features_join(features: Ins, out: Out, settings: Settings = "{}") -> None:
+    """Join the feature stores of several datasets, to leave one subject out of all of them."""
+    from mespot.features import join_stores
+
+    join_stores(features, out, config.Features.parse(settings))
+
+
 @command("annotation")
 def _annotation(
     source: In,
     features: In,
     out: Out,
+    as_given: Out,
     audit: Out,
     frames_per_row: float = 1,
     settings: Settings = "{}",
@@ -161,8 +185,16 @@ def _annotation(
     from mespot.annotation import annotation
     from mespot.features import lengths, missing
 
-    known = (lengths(features), missing(features))
-    annotation(source, *known, frames_per_row, out, audit, config.Annotation.parse(settings))
+    known = (lengths(features), missing(features), frames_per_row)
+    annotation(source, *known, out, as_given, audit, config.Annotation.parse(settings))
+
+
+@command("annotation-join")
+def _annotation_join(annotation: Ins, out: Out) -> None:
+    """Join the normal forms of several datasets."""
+    from mespot.annotation import join_tables
+
+    join_tables(annotation, out)
 
 
 @command("train")
@@ -170,30 +202,54 @@ def _train(
     features: In,
     annotation: In,
     out: Out,
+    epochs: Out,
     history: Out,
-    left_out: Annotated[str, typer.Option(help="subject to leave out; none for all")] = "",
-    model: Annotated[str, typer.Option(help="auw_gcn, or path/to/file.py:Class")] = "auw_gcn",
+    left_out: Annotated[list[str], typer.Option(help="subject to leave out; none for all")] = [],  # noqa: B006
+    network: Network = "auw_gcn",
+    start: Annotated[Path | None, typer.Option(help="a model to begin with")] = None,
     settings: Settings = "{}",
 ) -> None:
-    """Train a model on all subjects but one."""
+    """Train a model on all subjects but some; a run that was killed is taken up where it stopped."""
     from mespot.train import train
 
-    train(features, annotation, left_out, model, out, history, config.Train.parse(settings))
+    parsed = config.Train.parse(settings)
+    train(features, annotation, left_out, network, start, out, epochs, history, parsed)
+
+
+@command("select")
+def _select(
+    policy: Annotated[str, typer.Option(help="inner or oracle")],
+    features: In,
+    annotation: In,
+    as_given: In,
+    epochs: Ins,
+    out: Out,
+    network: Network = "auw_gcn",
+    settings: Settings = "{}",
+    spot_settings: Settings = "{}",
+) -> None:
+    """Choose each fold's epoch (and thresholds) on inner left-out subjects, or as the oracle."""
+    from mespot.select import select
+
+    parsed = (config.Select.parse(settings), config.Spot.parse(spot_settings))
+    select(policy, features, annotation, as_given, epochs, network, out, *parsed)
 
 
 @command("spot")
 def _spot(
     features: In,
-    model: In,
+    model: Ins,
     out: Out,
     curves: Out,
-    subject: Annotated[str, typer.Option(help="spot in this subject's videos; none for all")] = "",
+    selection: Annotated[Path | None, typer.Option(help="chosen epochs, of `select`")] = None,
+    network: Network = "auw_gcn",
     settings: Settings = "{}",
 ) -> None:
-    """Per-frame probabilities and intervals from features and a trained model."""
+    """Intervals and per-frame probabilities in the videos of those whom each model left out."""
     from mespot.spot import spot
 
-    spot(features, model, subject, out, curves, config.Spot.parse(settings))
+    parsed = config.Spot.parse(settings)
+    spot(features, model, network, selection, out, curves, parsed)
 
 
 @command("score")
@@ -201,12 +257,15 @@ def _score(
     annotation: In,
     intervals: Ins,
     protocol: Annotated[list[str], typer.Option(help="strict, megc2020, auw_gcn, ...")],
+    as_given: Annotated[
+        Path | None, typer.Option(help="for protocols that take frames as they were given")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="file to write; standard output if none")] = None,
 ) -> None:
     """F1 of spotted against annotated intervals, as JSON; keyed by protocol if more than one."""
     from mespot.score import score_files
 
-    scores = score_files(annotation, intervals, protocol)
+    scores = score_files(annotation, as_given, intervals, protocol)
     text = json.dumps(scores if len(protocol) > 1 else scores[protocol[0]], indent=2)
     if out is None:
         print(text)
@@ -215,28 +274,53 @@ def _score(
 
 
 @command("aggregate")
-def _aggregate(score: Ins, results: In, out: Out) -> None:
+def _aggregate(
+    score: Ins,
+    results: In,
+    out: Out,
+    pool: Annotated[list[str], typer.Option(help="dataset to add up")] = [],  # noqa: B006
+) -> None:
     """One table of all scores, with the rows pooled over datasets."""
     from mespot.aggregate import aggregate
 
-    aggregate(score, results, out)
+    aggregate(score, results, pool, out)
 
 
 @command("report")
 def _report(
     results: In,
-    dataset: Words,
-    method: Words,
     out: Out,
+    shown: Annotated[
+        list[str], typer.Option(help="DATASET/METHOD/..., whose intervals to draw")
+    ] = [],  # noqa: B006
     summary: Annotated[Path | None, typer.Option(help="the table of all scores")] = None,
-    model_of: Annotated[str, typer.Option(help="the other dataset whose model spotted")] = "",
     settings: Settings = "{}",
 ) -> None:
     """The page: the table of scores, and a timeline of each video."""
     from mespot.report import report
 
     parsed = config.Report.parse(settings)
-    report(results, dataset, method, model_of or None, summary, out, parsed)
+    report(results, shown, summary, out, parsed)
+
+
+@command("checkpoint-import")
+def _checkpoint_import(checkpoint: In, out: Out) -> None:
+    """Make a model of a checkpoint of the published code."""
+    from mespot.checkpoints import import_checkpoint
+
+    import_checkpoint(checkpoint, out)
+
+
+@command("checkpoint-export")
+def _checkpoint_export(
+    model: In,
+    out: Out,
+    epoch: Annotated[int | None, typer.Option(help="of an epochs.pt; none: the last")] = None,
+) -> None:
+    """Write a model as a checkpoint that the published code loads."""
+    from mespot.checkpoints import export_checkpoint
+
+    export_checkpoint(model, out, epoch)
 
 
 @command("schema")

@@ -20,6 +20,7 @@ NAME = re.compile(r"^[\w.-]+$")
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+Protocol = Literal["strict", "megc2020", "auw_gcn", "auw_gcn_distinct"]
 
 
 class Settings(BaseModel):
@@ -115,7 +116,7 @@ class Features(Settings):
 
 
 class Annotation(Settings):
-    offset_zero: Literal["mirror", "apex", "drop"] = "mirror"
+    offset_zero: Literal["mirror", "apex", "apex_plus_20", "drop"] = "mirror"
 
 
 class Train(Settings):
@@ -131,6 +132,12 @@ class Train(Settings):
     boundary_weight: Positive = 1.0
     action_weight: Positive = 0.1
     macro_weight: Positive = 0.5
+    # What the published code does otherwise than the paper's description or an honest experiment.
+    normalisation: Literal["training", "published"] = "training"
+    graph: Literal["training", "published"] = "training"
+    labels: Literal["repaired", "published"] = "repaired"
+    start: str | None = None  # DATASET/METHOD whose model of all subjects training begins with
+    keep: Annotated[int, Field(ge=0)] = 5  # every so many epochs the weights are kept; 0: never
     graph_rois: dict[int, list[str]] = {
         1: [
             "right_brow_outer",
@@ -148,21 +155,40 @@ class Train(Settings):
     }
 
 
+class Select(Settings):
+    """How the epoch and the thresholds are chosen; `last` chooses nothing."""
+
+    policies: Annotated[list[Literal["last", "inner", "oracle"]], Field(min_length=1)] = ["last"]
+    groups: Annotated[int, Field(ge=3)] = 5
+    first_epoch: Count = 10
+    protocol: Protocol = "strict"
+
+
 class Spot(Settings):
+    proposals: Literal["video", "published"] = "video"
     apex: Share = 0.5
-    min_score: Annotated[float, Field(ge=0, le=1)] = 0.125
+    min_macro: Annotated[float, Field(ge=0, le=1)] = 0.125
+    min_micro: Annotated[float, Field(ge=0, le=1)] = 0.125
     overlap: Share = 0.5
-    top_macro: Count = 5
-    top_micro: Count = 5
+    top_macro: Count | None = None
+    top_micro: Count | None = None
     # Shortest and longest interval of each type, and how far its ends lie from its apex, seconds.
     macro_seconds: tuple[Positive, Positive] = (0.5, 4.0)
     micro_seconds: tuple[Positive, Positive] = (0.1, 0.5)
     macro_reach: tuple[Positive, Positive] = (0.17, 2.0)
     micro_reach: tuple[Positive, Positive] = (0.03, 0.3)
 
+    @model_validator(mode="after")
+    def _in_order(self) -> Spot:
+        for name in ("macro_seconds", "micro_seconds", "macro_reach", "micro_reach"):
+            least, most = getattr(self, name)
+            if least > most:
+                raise ValueError(f"{name}: {least} is more than {most}")
+        return self
+
 
 class Score(Settings):
-    protocols: list[Literal["strict", "megc2020", "auw_gcn", "auw_gcn_distinct"]] = [
+    protocols: list[Protocol] = [
         "strict",
         "megc2020",
         "auw_gcn",
@@ -172,6 +198,7 @@ class Score(Settings):
 
 class Report(Settings):
     headline: str = "strict"
+    timelines: list[str] | None = None
     dpi: Count = 110
 
 
@@ -180,14 +207,22 @@ class Method(Settings):
 
     base: str | None = None
     model: str | None = None
+    seeds: Count | None = None
+    datasets: dict[str, dict[str, dict[str, Any]]] | None = None
     train: dict[str, Any] = {}
+    select: dict[str, Any] = {}
     spot: dict[str, Any] = {}
 
 
+# The stages that a method may change.
+OF_A_METHOD = ("train", "select", "spot")
+
+
 class Dataset(Settings):
-    layout: Literal["cas_me_sq", "samm_lv", "videos", "features"]
+    layout: Literal["cas_me_sq", "samm_lv", "videos", "features", "joined"]
     demo: bool = False
     root: str | None = None
+    of: list[str] = []
     annotation: str | None = None
     fps: Positive = 30.0
     frames_fps: Positive | None = None
@@ -195,9 +230,11 @@ class Dataset(Settings):
 
     @model_validator(mode="after")
     def _has_videos(self) -> Dataset:
-        if self.demo == (self.root is not None):
+        if (self.layout == "joined") != bool(self.of):
+            raise ValueError("of: the datasets that a dataset of layout joined is made of")
+        if self.demo + (self.root is not None) + bool(self.of) != 1:
             raise ValueError(
-                "root: the folder of the videos was expected (a demo has none: it is made)"
+                "root: the folder of the videos was expected (a demo or a joined dataset has none)"
             )
         if self.demo and self.layout not in ("cas_me_sq", "samm_lv"):
             raise ValueError("layout: a demo is made as cas_me_sq or samm_lv")
@@ -213,7 +250,7 @@ class Own(Settings):
     """Which model spots on videos of one's own."""
 
     dataset: str = "demo_color"
-    method: str = "auw_gcn"
+    method: str = "mespot"
     frames_fps: Positive | None = None
 
 
@@ -228,6 +265,7 @@ STAGES: dict[str, type[Settings]] = {
     "features": Features,
     "annotation": Annotation,
     "train": Train,
+    "select": Select,
     "spot": Spot,
     "score": Score,
     "report": Report,
@@ -253,6 +291,7 @@ class Config(Settings):
     features: Features = Features()
     annotation: Annotation = Annotation()
     train: Train = Train()
+    select: Select = Select()
     spot: Spot = Spot()
     score: Score = Score()
     report: Report = Report()
@@ -264,39 +303,112 @@ class Config(Settings):
                 raise ValueError(
                     f"name {name!r}: only letters, digits, '_', '.' and '-' are possible"
                 )
+        if "pooled" in self.datasets:
+            raise ValueError(
+                "datasets.pooled: the name of the rows that add datasets up; rename it"
+            )
+        for name, entry in self.datasets.items():
+            for part in entry.of:
+                if part not in self.datasets or self.datasets[part].of or entry.of.count(part) > 1:
+                    raise ValueError(
+                        f"datasets.{name}.of: {part!r} is no dataset to join, or is twice"
+                    )
         if self.video and self.own.dataset not in self.datasets:
             raise ValueError(f"own.dataset {self.own.dataset!r} is none of {list(self.datasets)}")
+        if self.video and self.datasets[self.own.dataset].layout in ("joined", "features"):
+            raise ValueError(
+                f"own.dataset {self.own.dataset!r}: videos were expected there, prepared as one's own"
+            )
         if self.video and not self.labelled(self.own.dataset):
             raise ValueError(f"own.dataset {self.own.dataset!r} has no annotation to train on")
         if self.video and self.own.method not in self.methods:
             raise ValueError(f"own.method {self.own.method!r} is none of {list(self.methods)}")
+        if self.video and self.own.dataset not in self.run_on(self.own.method):
+            raise ValueError(f"methods.{self.own.method} is not run on {self.own.dataset}")
         if self.report.headline not in self.score.protocols:
             raise ValueError(f"report.headline {self.report.headline!r} is not in score.protocols")
-        for dataset in self.datasets:
-            for stage in self.datasets[dataset].settings:
+        for method in self.report.timelines or []:
+            if method not in self.methods:
+                raise ValueError(f"report.timelines: {method!r} is none of {list(self.methods)}")
+        for name, entry in self.datasets.items():
+            for stage in entry.settings:
                 if stage not in OF_A_DATASET:
                     raise ValueError(
-                        f"datasets.{dataset}.settings.{stage}: no stage of a dataset's own"
+                        f"datasets.{name}.settings.{stage}: no stage of a dataset's own"
                     )
-                for method in self.methods if stage in ("train", "spot") else [None]:
-                    self.stage(stage, dataset, method)
+                if stage not in OF_A_METHOD:
+                    self.stage(stage, name)
         for method in self.methods:
-            for stage in ("train", "spot"):
-                self.stage(stage, None, method)
+            for name, differences in (self.methods[method].datasets or {}).items():
+                if name not in self.datasets:
+                    raise ValueError(
+                        f"methods.{method}.datasets: {name!r} is none of {list(self.datasets)}"
+                    )
+                if set(differences) - set(OF_A_METHOD):
+                    raise ValueError(
+                        f"methods.{method}.datasets.{name}: only {', '.join(OF_A_METHOD)} are possible"
+                    )
+            for dataset in [None, *self.datasets]:
+                training, choosing, _ = (self.stage(name, dataset, method) for name in OF_A_METHOD)
+                if choosing.policies != ["last"] and not (
+                    training.keep and choosing.first_epoch <= training.epochs
+                ):
+                    raise ValueError(
+                        f"methods.{method}: select.policies {choosing.policies} need train.keep and "
+                        f"select.first_epoch <= train.epochs ({training.epochs})"
+                    )
+                if dataset:
+                    self._start(dataset, method)
         return self
 
+    def _start(self, dataset: str, method: str) -> None:
+        """Whether there is the model that training begins with (common.smk: of other subjects)."""
+        start = self.stage("train", dataset, method).start
+        if start and dataset in self.run_on(method):
+            source, _, of = start.partition("/")
+            if source not in self.datasets or of not in self.methods:
+                raise ValueError(
+                    f"methods.{method}.train.start: {start!r}: DATASET/METHOD expected"
+                )
+            if self.stage("train", source, of).start:
+                raise ValueError(
+                    f"methods.{method}.train.start: {start} does not begin with random weights itself"
+                )
+            if self.model(of) != self.model(method):
+                raise ValueError(f"methods.{method}.train.start: {start} is of another network")
+            if source not in self.run_on(of):
+                raise ValueError(f"methods.{of} is not run on {source}, which train.start names")
+
     def stage(self, stage: str, dataset: str | None = None, method: str | None = None) -> Settings:
-        """Settings of a stage: the config's, what the method differs in, what the dataset does."""
+        """Settings of a stage: the config's, then what the method differs in, then the dataset, and
+        last what the method differs in on that dataset."""
         settings = {} if stage == "decode" else getattr(self, stage).plain()
-        if method is not None and stage in ("train", "spot"):
-            for link in reversed(self.lineage(method)):
-                settings |= getattr(self.methods[link], stage)
+        lineage = self.lineage(method)[::-1] if method and stage in OF_A_METHOD else []
+        for link in lineage:
+            settings |= getattr(self.methods[link], stage)
         if dataset is not None:
+            entry = self.datasets[dataset]
             if stage == "decode":
-                entry = self.datasets[dataset]
                 settings = {"fps": entry.fps, "frames_fps": entry.frames_fps}
-            settings |= self.datasets[dataset].settings.get(stage, {})
+            settings |= entry.settings.get(stage, {})
+        for link in lineage:
+            settings |= (self.methods[link].datasets or {}).get(dataset, {}).get(stage, {})
         return STAGES[stage].model_validate(settings)
+
+    def run_on(self, method: str) -> list[str]:
+        """The datasets with an annotation that a method is run on: those that its `datasets` name, or all."""
+        named = self._of_lineage(method, "datasets")
+        labelled = [name for name in self.datasets if self.labelled(name)]
+        return labelled if named is None else [name for name in labelled if name in named]
+
+    def seeds(self, method: str) -> int:
+        """How often a method's folds are trained."""
+        return self._of_lineage(method, "seeds") or 1
+
+    def _of_lineage(self, method: str, key: str) -> Any:
+        """What the method's own entry, or else its base's, says of `key`."""
+        said = (getattr(self.methods[link], key) for link in self.lineage(method))
+        return next((value for value in said if value is not None), None)
 
     @property
     def own_name(self) -> str:
@@ -315,11 +427,23 @@ class Config(Settings):
             frames_fps=self.own.frames_fps,
             settings=like.settings,
         )
-        return self.model_copy(update={"datasets": {**self.datasets, self.own_name: own}})
+        methods = {
+            name: method.model_copy(
+                update={"datasets": {**said, self.own_name: said[self.own.dataset]}}
+            )
+            if self.own.dataset in (said := method.datasets or {})
+            else method
+            for name, method in self.methods.items()
+        }
+        datasets = {**self.datasets, self.own_name: own}
+        return self.model_copy(update={"datasets": datasets, "methods": methods})
 
     def labelled(self, dataset: str) -> bool:
         """Whether a dataset can be trained and scored on."""
-        return self.datasets[dataset].demo or self.datasets[dataset].annotation is not None
+        entry = self.datasets[dataset]
+        if entry.of:
+            return all(self.labelled(part) for part in entry.of)
+        return entry.demo or entry.annotation is not None
 
     def lineage(self, method: str) -> list[str]:
         """The method, its base, the base's base and so on."""
@@ -336,8 +460,7 @@ class Config(Settings):
 
     def model(self, method: str) -> str:
         """What names the method's model class: its own entry's, or else its base's."""
-        named = (self.methods[link].model for link in self.lineage(method))
-        return next((model for model in named if model), "auw_gcn")
+        return self._of_lineage(method, "model") or "auw_gcn"
 
 
 def load(values: dict[str, Any]) -> Config:

@@ -25,6 +25,7 @@ from mespot.layouts import segments
 
 # Rows of a published segment: 256 with 7 of context on each side.
 SEGMENT, CONTEXT = 256, 7
+PUBLISHED_UNIT = 20.0  # px/frame; of the values in the authors' files
 # The paper's regions by name, as in config.yaml, in the order of the published files.
 PUBLISHED_REGIONS = (
     "right_brow_outer",
@@ -98,6 +99,30 @@ def import_published(root: Path, fps: float, out: Path, settings: Features) -> N
             regions = PUBLISHED_REGIONS
             _write(file, Feature(subject, video, mdmo, valid, fps, float("nan"), regions))
         file.attrs["missing"] = "{}"
+
+
+def join_stores(stores: Sequence[Path], out: Path, settings: Features) -> None:
+    """The videos of several datasets as one. Raises InputError where two have a video of one name."""
+    seen: dict[str, Path] = {}
+    lost: dict[str, str] = {}
+    with store.create(out, stage="features", settings=settings.plain(), units="px/frame") as file:
+        for path in stores:
+            for feature in load(path):
+                if feature.video in seen:
+                    raise InputError(f"{path}: {feature.video} is in {seen[feature.video]} as well")
+                seen[feature.video] = path
+                _write(file, feature)
+            lost |= missing(path)
+        sources, rates = [], set()
+        for path in stores:
+            with store.read(path) as part:
+                sources.append(str(part.attrs["source"]))
+                rates.add(float(part.attrs["fps"]))
+        file.attrs["fps"] = (
+            rates.pop() if len(rates) == 1 else float("nan")
+        )  # each video has its own
+        file.attrs["missing"] = json.dumps(lost)
+        file.attrs["source"] = fingerprint(sources)
 
 
 def join(parts: Mapping[int, Path]) -> np.ndarray:

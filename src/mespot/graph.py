@@ -58,8 +58,10 @@ def adjacency(
     `aus` holds the AUs of each annotated expression as written. An expression with two or more AUs
     of the table links each ROI of one with each ROI of the other, for each pair of AUs; one with a
     single such AU links each of that AU's ROIs with itself alone. Rows of ROIs that no annotated AU
-    moves stay zero (the nose's, in the paper's table).
-    `published` reads the AUs as `au_numbers` says.
+    moves would be zero (the nose's, in the paper's table), and nothing of those ROIs would be seen; so
+    each ROI is linked with itself as strongly as with all others together.
+
+    `published` leaves that out and reads the AUs as `au_numbers` says.
     """
     for au, rois in rois_of_au.items():
         if any(not 0 <= roi < n_rois for roi in rois):
@@ -72,5 +74,11 @@ def adjacency(
             counts[rois, rois] += 1
         for one, other in permutations(present, 2):
             counts[np.ix_(rois_of_au[one], rois_of_au[other])] += 1
-    sums = counts.sum(axis=1, keepdims=True)
-    return np.divide(counts, sums, out=np.zeros_like(counts), where=sums > 0)
+    linked = _rows_to_one(counts)
+    return linked if published else _rows_to_one(linked + np.eye(n_rois))
+
+
+def _rows_to_one(matrix: np.ndarray) -> np.ndarray:
+    """Each row divided by its sum, where there is one."""
+    sums = matrix.sum(axis=1, keepdims=True)
+    return np.divide(matrix, sums, out=np.zeros_like(matrix), where=sums > 0)

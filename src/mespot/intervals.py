@@ -14,6 +14,7 @@ from mespot.store import replacing
 
 TYPES = ("macro", "micro")
 ANNOTATION_COLUMNS = ["subject", "video", "type", "onset", "apex", "offset", "au", "source_row"]
+SELECTION_COLUMNS = ["fold", "epoch", "min_macro", "min_micro", "tp", "n", "m", "f1"]
 INTERVAL_COLUMNS = ["subject", "video", "type", "onset", "apex", "offset", "score"]
 
 
@@ -36,6 +37,15 @@ def load_intervals(path: Path) -> pd.DataFrame:
     if unknown:
         raise InputError(f"{path}: type {unknown[0]!r}; macro or micro was expected")
     return table
+
+
+def read_selection(path: Path) -> dict[str, pd.Series]:
+    """The chosen epoch and thresholds of each fold, as `select` writes them."""
+    try:
+        table = pd.read_csv(path, dtype={"fold": str})
+        return {row["fold"]: row for _, row in table[SELECTION_COLUMNS].iterrows()}
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path}: not a table of chosen epochs ({error})") from None
 
 
 def write_table(rows: Sequence[dict[str, Any]], columns: Sequence[str], path: Path) -> None:

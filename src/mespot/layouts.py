@@ -34,8 +34,9 @@ DEMO_CAS_ME_SQ = [
 ]
 
 
-# The fold that leaves nobody out.
+# The fold that leaves nobody out, and those that leave two groups of subjects out.
 ALL = "all"
+RESERVED = re.compile(rf"{ALL}|inner_[\d_]+")
 
 
 class Video(NamedTuple):
@@ -55,10 +56,11 @@ def find(layout: str, root: str | Path) -> list[Video]:
     videos = sorted(LAYOUTS[layout](root))
     if not videos:
         raise InputError(f"{root}: no video found in it; a folder of layout {layout} was expected")
-    if any(video.subject == ALL for video in videos):
-        raise InputError(
-            f"{root}: a subject is called {ALL!r}, which names the model of all; rename it"
-        )
+    for video in videos:
+        if RESERVED.fullmatch(video.subject):
+            raise InputError(
+                f"{root}: a subject is called {video.subject!r}, which names a fold of others; rename it"
+            )
     for name, times in Counter(video.video for video in videos).items():
         if times > 1:
             paths = ", ".join(video.path for video in videos if video.video == name)

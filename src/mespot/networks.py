@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import importlib.util
-import pickle
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,9 +13,14 @@ import numpy as np
 import torch
 
 from mespot.errors import InputError
-from mespot.features import Feature
+from mespot.features import PUBLISHED_UNIT, Feature
+from mespot.layouts import ALL
 from mespot.model import AUWGCN
 from mespot.store import replacing
+from mespot.targets import MEAN, STD, cut
+
+MODEL = "a model that mespot trained"
+State = dict[str, torch.Tensor]  # a network's weights by name
 
 
 class Trained(NamedTuple):
@@ -29,14 +35,19 @@ class Trained(NamedTuple):
     window: int
     context: int
 
-    def normalise(self, feature: Feature) -> np.ndarray:
-        """A video's features (T-1, R, 2) as the network takes them, float32."""
-        if unit_of(feature) != self.unit:
-            raise InputError(
-                f"{feature.video}: motion in {unit_of(feature)}; the model was trained in {self.unit}: "
-                "published features tell no face size, so they go with published features only"
-            )
-        return ((in_unit(feature) - self.mean) / self.std).astype(np.float32)
+    def windows(self, feature: Feature) -> np.ndarray:
+        """A video's windows (W, context + window + context, R, 2) as the network takes them, float32.
+
+        What is beyond the video is no motion, before normalisation as in the published code.
+        """
+        motion = cut(in_unit(feature, self.unit), self.window, self.context)
+        return ((motion - self.mean) / self.std).astype(np.float32)
+
+    def with_weights(self, state: Mapping[str, torch.Tensor]) -> Trained:
+        """The same with other weights, such as an earlier epoch's. Raises RuntimeError."""
+        network = copy.deepcopy(self.network)
+        network.load_state_dict(state)
+        return self._replace(network=network.eval())
 
 
 def unit_of(feature: Feature) -> str:
@@ -44,10 +55,24 @@ def unit_of(feature: Feature) -> str:
     return "px" if np.isnan(feature.inter_ocular) else "inter_ocular"
 
 
-def in_unit(feature: Feature) -> np.ndarray:
-    """A video's motion (T-1, R, 2) in its unit, so that it does not depend on the crop's size."""
-    known = unit_of(feature) == "inter_ocular"
-    return feature.mdmo * np.float32(100 / feature.inter_ocular if known else 1)
+def in_unit(feature: Feature, unit: str) -> np.ndarray:
+    """A video's motion (T-1, R, 2) in px/frame, or in 1/100 of the inter-ocular distance a frame.
+
+    Raises InputError where that distance is needed and not known.
+    """
+    if unit == "px":
+        return feature.mdmo
+    if unit_of(feature) == "px":
+        raise InputError(
+            f"{feature.video}: motion in px; the model was trained in {unit}: published features tell "
+            "no face size: train a model on published features for them"
+        )
+    return feature.mdmo * np.float32(100 / feature.inter_ocular)
+
+
+def published_normalisation() -> tuple[np.ndarray, np.ndarray]:
+    """The published code's mean and standard deviation (2,) of (dx, dy), in px/frame."""
+    return tuple(np.float32(PUBLISHED_UNIT) * np.float32(each) for each in (MEAN, STD))
 
 
 def model_class(name: str) -> type[torch.nn.Module]:
@@ -68,12 +93,20 @@ def model_class(name: str) -> type[torch.nn.Module]:
     return getattr(module, class_name)
 
 
-def save_trained(path: Path, trained: Trained, model: str, facts: dict[str, Any]) -> None:
-    """Write a trained network as tensors and plain values, readable with `weights_only=True`."""
-    state = trained.network.state_dict()
+def save_trained(
+    path: Path,
+    trained: Trained,
+    model: str,
+    facts: Mapping[str, Any],
+    epochs: Mapping[int, State] | None = None,
+) -> None:
+    """Write a trained network as tensors and plain values, readable with `weights_only=True`.
+
+    `epochs` adds the weights after these epochs.
+    """
     content = {
         "model": model,
-        "state_dict": {name: tensor.cpu() for name, tensor in state.items()},
+        "state_dict": {name: tensor.cpu() for name, tensor in trained.network.state_dict().items()},
         "regions": list(trained.regions),
         "adjacency": trained.adjacency.tolist(),
         "mean": trained.mean.tolist(),
@@ -83,26 +116,79 @@ def save_trained(path: Path, trained: Trained, model: str, facts: dict[str, Any]
         "context": trained.context,
         **facts,
     }
+    save(path, content | ({} if epochs is None else {"epochs": dict(epochs)}))
+
+
+def save(path: Path, content: dict[str, Any]) -> None:
+    """Write tensors and plain values; the bytes depend on nothing but them."""
     # To an open file: given a path, torch writes that name, here a temporary one, into the file.
     with replacing(path) as temporary, open(temporary, "wb") as file:
         torch.save(content, file)
 
 
-def load_trained(path: Path) -> Trained:
-    """A trained network, ready to spot. Raises InputError for a file that is none."""
+def read(path: Path, what: str) -> dict[str, Any]:
+    """The dictionary in a file of `torch.save`, read without running anything in it.
+
+    Raises InputError for anything but tensors and plain values in a dictionary.
+    """
     try:
         content = torch.load(path, weights_only=True, map_location="cpu")
+    except Exception as error:  # a file of any content raises almost anything, and runs nothing
+        raise InputError(f"{path}: not {what} ({error!r})") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: not {what}: it holds a {type(content).__name__}")
+    return content
+
+
+def load_trained(path: Path, network: str = "auw_gcn") -> tuple[Trained, list[str]]:
+    """A trained network of the class named `network`, ready to spot, and whom it left out.
+
+    Raises InputError for a file that is none, or of another class: a file must not choose which code
+    runs.
+    """
+    content = read(path, MODEL)
+    trained = _trained(content, network, path)
+    return trained, list(content["left_out"])
+
+
+def load_epochs(path: Path, network: str) -> tuple[Trained, dict[int, State], list[str]]:
+    """A training's last model, its weights after each epoch that was kept, and whom it left out."""
+    content = read(path, "the epochs of a training")
+    trained = _trained(content, network, path)
+    own = {name: tensor.shape for name, tensor in trained.network.state_dict().items()}
+    try:
+        for epoch, state in content["epochs"].items():
+            if {name: tensor.shape for name, tensor in state.items()} != own:
+                raise ValueError(f"epoch {epoch} has other weights than the last")
+    except (KeyError, AttributeError, ValueError) as error:
+        raise InputError(f"{path}: not the epochs of a training ({error!r})") from None
+    return trained, content["epochs"], list(content["left_out"])
+
+
+def fold_name(left_out: Sequence[str]) -> str:
+    """What a fold that leaves out one subject, or none, is called."""
+    return left_out[0] if left_out else ALL
+
+
+def _trained(content: Mapping[str, Any], name: str, path: Path) -> Trained:
+    """The network that `save_trained` wrote. Raises InputError that names what does not fit."""
+    if (named := content.get("model")) != name:
+        raise InputError(f"{path}: a model of the network {named!r}; {name!r} was expected")
+    try:
         adjacency = np.array(content["adjacency"], np.float32)
-        network = model_class(content["model"])(torch.from_numpy(adjacency))
+        network = model_class(name)(torch.from_numpy(adjacency))
         network.load_state_dict(content["state_dict"])
         arrays = [np.array(content[name], np.float32) for name in ("mean", "std")]
         rest = [content[name] for name in ("unit", "window", "context")]
         regions = tuple(content["regions"])
-    except (OSError, EOFError, pickle.UnpicklingError, KeyError, TypeError, RuntimeError) as error:
-        raise InputError(f"{path}: not a model that mespot trained ({error})") from None
+        if not isinstance(content["left_out"], list):
+            raise TypeError("left_out, a list, was expected")
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise InputError(f"{path}: not {MODEL} ({error!r})") from None
     return Trained(network.eval(), regions, adjacency, *arrays, *rest)
 
 
-def fold_seed(seed: int, left_out: str) -> int:
+def fold_seed(seed: int, left_out: Sequence[str]) -> int:
     """A seed for each fold."""
-    return int.from_bytes(hashlib.sha256(f"{seed} {left_out}".encode()).digest()[:4], "big")
+    named = f"{seed} {' '.join(left_out)}".encode()
+    return int.from_bytes(hashlib.sha256(named).digest()[:4], "big")

@@ -5,16 +5,18 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
 import pandas as pd
 
 from mespot import store
-from mespot.aggregate import KINDS, SELECTION
+from mespot.aggregate import KINDS, whole
 from mespot.config import Report
 from mespot.features import Feature, load, missing
 from mespot.intervals import TYPES, load_intervals
+from mespot.progress import progress
 from mespot.store import replacing
 
 matplotlib.use("agg")
@@ -37,48 +39,35 @@ tr.headline { background: #eef5fa; font-weight: 600; } .note { color: #a33; }
 
 
 def report(
-    results: Path,
-    datasets: Sequence[str],
-    methods: Sequence[str],
-    model_of: str | None,
-    summary: Path | None,
-    out: Path,
-    settings: Report,
+    results: Path, shown: Sequence[str], summary: Path | None, out: Path, settings: Report
 ) -> None:
     """Write the page `out` and, beside it, `timelines/{dataset}_{video}_{method}.png`.
 
-    With `model_of`, the intervals are those that another dataset's model gave; else those of the
-    folds. Everything is one file and a folder of pictures: nothing is loaded from elsewhere.
+    `shown` are folders below `results`, DATASET/METHOD/..., with the intervals and curves to show.
+    Everything is one file and a folder of pictures: nothing is loaded from elsewhere.
     """
     pictures = out.parent / "timelines"
     pictures.mkdir(parents=True, exist_ok=True)
     sections = [_summary(summary, settings.headline)] if summary else []
-    for dataset in datasets:
+    by_dataset: dict[str, list[str]] = {}
+    for folder in shown:
+        by_dataset.setdefault(folder.split("/")[0], []).append(folder)
+    for dataset, folders in by_dataset.items():
         sections.append(f"<h2>{html.escape(dataset)}</h2>")
-        folder = results / dataset
-        sections.append(_missing(folder / "features.h5"))
-        annotated = folder / "annotation.csv"
+        store_ = results / dataset / "features.h5"
+        sections.append(_missing(store_))
+        annotated = results / dataset / "annotation.csv"
         truth = load_intervals(annotated) if annotated.exists() else None
-        for feature in load(folder / "features.h5"):
-            for method in methods:
-                run = (
-                    folder
-                    / method
-                    / (f"cross/{model_of}" if model_of else f"folds/{feature.subject}")
-                )
+        for feature in progress(load(store_), f"report {dataset}"):
+            for folder in folders:
+                run, method = results / folder, folder.split("/")[1]
                 spotted = _of_video(load_intervals(run / "intervals.csv"), feature.video)
                 known = None if truth is None else _of_video(truth, feature.video)
                 picture = pictures / f"{dataset}_{feature.video}_{method}.png"
                 with store.read(run / "curves.h5") as curves:
                     names, values = list(curves.attrs["channels"]), curves[feature.video][:]
-                timeline(
-                    feature,
-                    dict(zip(names, values.T, strict=True)),
-                    known,
-                    spotted,
-                    picture,
-                    settings.dpi,
-                )
+                by_name = dict(zip(names, values.T, strict=True))
+                timeline(feature, by_name, known, spotted, picture, settings.dpi)
                 sections.append(_figure(feature, method, known, spotted, picture))
     page = f"<!doctype html><html lang=en><meta charset=utf-8><title>mespot</title><style>{STYLE}</style>"
     page += "<h1>mespot: macro- and micro-expressions</h1>" + "\n".join(sections) + "</html>\n"
@@ -145,38 +134,31 @@ def timeline(
 
 def _summary(summary: Path, headline: str) -> str:
     table = pd.read_csv(summary)
-    head = "".join(
-        f"<th>{name}</th>"
-        for name in (
-            "method",
-            "dataset",
-            "trained on",
-            "selection",
-            "protocol",
-            *tuple(f"{kind} F1" for kind in KINDS),
-            "TP",
-            "N",
-            "M",
-        )
-    )
+    names = ["method", "dataset", "trained on", "selection", "protocol"]
+    figures = [f"{kind} F1" for kind in KINDS]
+    head = "".join(f"<th>{name}</th>" for name in (*names, *figures, "TP", "N", "M"))
+    first = (table["protocol"] != headline) + 2 * (table["selection"] == "oracle")
     body = []
-    for row in table.sort_values(
-        "protocol", key=lambda names: names != headline, kind="stable"
-    ).to_dict("records"):
-        f1 = [f"{row[f'{kind}_f1']:.3f}" for kind in KINDS]
-        counts = [row[f"overall_{name}"] for name in ("tp", "n", "m")]
-        cells = [row[name] for name in ("method", "dataset", "trained_on", "selection", "protocol")]
-        mark = " class=headline" if row["protocol"] == headline else ""
-        body.append(
-            f"<tr{mark}>"
-            + "".join(f"<td>{html.escape(str(x))}</td>" for x in [*cells, *f1, *counts])
-        )
+    for row in table.assign(first=first).sort_values("first", kind="stable").to_dict("records"):
+        f1 = [_with_spread(row, kind) for kind in KINDS]
+        counts = [whole(row[f"overall_{name}"]) for name in ("tp", "n", "m")]
+        cells = [row[name.replace(" ", "_")] for name in names]
+        mark = "" if row["first"] else " class=headline"
+        cells = "".join(f"<td>{html.escape(str(cell))}</td>" for cell in [*cells, *f1, *counts])
+        body.append(f"<tr{mark}>{cells}</tr>")
     return (
         "<h2>F1</h2><p>Each row of one dataset: every subject spotted by a model that has not seen "
-        f"that subject; the {SELECTION} epoch, so nothing was selected on anybody. "
-        f"Headline protocol: {html.escape(headline)}.</p>"
+        "that subject. Selection <b>last</b>: the last epoch, nothing was chosen; <b>inner</b>: epoch "
+        "and thresholds chosen on other subjects of the training set; <b>oracle</b>: the epoch chosen "
+        "on the left-out subject's own labels, which is no honest estimate. With several seeds: mean "
+        f"&plusmn; standard deviation. Headline protocol: {html.escape(headline)}.</p>"
         f"<div class=scroll><table><tr>{head}</tr>{''.join(body)}</table></div>"
     )
+
+
+def _with_spread(row: dict[str, Any], kind: str) -> str:
+    spread = row[f"{kind}_f1_sd"]
+    return f"{row[f'{kind}_f1']:.3f}" + ("" if np.isnan(spread) else f" \u00b1 {spread:.3f}")
 
 
 def _missing(features: Path) -> str:

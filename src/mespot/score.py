@@ -20,7 +20,8 @@ class Protocol(NamedTuple):
 
     inclusive: bool  # whether an interval has offset - onset + 1 frames, or one less
     enough: Callable[[np.ndarray], np.ndarray]  # on intersection over union
-    count: Callable[[np.ndarray, np.ndarray], int]  # TP from hits (M, N) bool and overlaps (M, N)
+    true: Callable[[np.ndarray, np.ndarray], int]  # TP from hits (M, N) bool and overlaps (M, N)
+    as_given: bool  # whether annotated frames count as they were given, an offset of 0 included
 
 
 class Count(NamedTuple):
@@ -70,10 +71,10 @@ def more_than_half(overlap: np.ndarray) -> np.ndarray:
 
 
 PROTOCOLS = {
-    "strict": Protocol(True, at_least_half, one_to_one),
-    "megc2020": Protocol(True, at_least_half, annotated_hit),
-    "auw_gcn": Protocol(False, more_than_half, spotted_hit),
-    "auw_gcn_distinct": Protocol(False, more_than_half, best_match),
+    "strict": Protocol(True, at_least_half, one_to_one, False),
+    "megc2020": Protocol(True, at_least_half, annotated_hit, False),
+    "auw_gcn": Protocol(False, more_than_half, spotted_hit, True),
+    "auw_gcn_distinct": Protocol(False, more_than_half, best_match, True),
 }
 
 
@@ -88,38 +89,40 @@ def score(annotated: pd.DataFrame, spotted: pd.DataFrame, protocol: str) -> dict
         found = dict(list(spotted[spotted["type"] == type_].groupby("video")))
         total = Count(0, 0, 0)
         for video in sorted({*truth, *found}):
-            total += _count(_intervals(truth.get(video)), _intervals(found.get(video)), protocol)
+            total += count(_intervals(truth.get(video)), _intervals(found.get(video)), protocol)
         counts[type_] = total
     counts["overall"] = counts["macro"] + counts["micro"]
     return counts
 
 
 def score_files(
-    annotation: Path, intervals: Sequence[Path], protocols: Sequence[str]
+    annotation: Path, as_given: Path | None, intervals: Sequence[Path], protocols: Sequence[str]
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Scores by protocol and type of CSV files of the contract's form; see `score`.
 
-    Raises InputError for an unknown protocol or a file without the needed columns.
+    `as_given`, if there is one, stands instead of `annotation` for the protocols that take frames as
+    they were given. Raises InputError for an unknown protocol or a file without the needed columns.
     """
     for protocol in protocols:
         if protocol not in PROTOCOLS:
             raise InputError(f"protocol {protocol!r}; one of {', '.join(PROTOCOLS)} was expected")
-    annotated = load_intervals(annotation)
+    repaired = load_intervals(annotation)
+    given = repaired if as_given is None else load_intervals(as_given)
     spotted = pd.concat([load_intervals(path) for path in intervals], ignore_index=True)
-    return {
-        protocol: {
-            name: count.as_dict() for name, count in score(annotated, spotted, protocol).items()
-        }
-        for protocol in protocols
-    }
+    scores = {}
+    for protocol in protocols:
+        counts = score(given if PROTOCOLS[protocol].as_given else repaired, spotted, protocol)
+        scores[protocol] = {name: one.as_dict() for name, one in counts.items()}
+    return scores
 
 
-def _count(truth: np.ndarray, found: np.ndarray, protocol: str) -> Count:
-    inclusive, enough, count = PROTOCOLS[protocol]
+def count(truth: np.ndarray, found: np.ndarray, protocol: str) -> Count:
+    """The counts of one video and type, from intervals (M, 2) and (N, 2)."""
+    rules = PROTOCOLS[protocol]
     if not len(truth) or not len(found):
         return Count(0, len(found), len(truth))
-    overlap = overlaps(truth, found, inclusive)
-    return Count(count(enough(overlap), overlap), len(found), len(truth))
+    overlap = overlaps(truth, found, rules.inclusive)
+    return Count(rules.true(rules.enough(overlap), overlap), len(found), len(truth))
 
 
 def _intervals(table: pd.DataFrame | None) -> np.ndarray:

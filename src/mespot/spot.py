@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 
 from mespot import store
 from mespot.config import Spot
 from mespot.errors import InputError
 from mespot.features import Feature, load
-from mespot.intervals import INTERVAL_COLUMNS, TYPES, overlaps, write_table
+from mespot.intervals import INTERVAL_COLUMNS, TYPES, overlaps, read_selection, write_table
 from mespot.model import OUTPUTS
-from mespot.networks import Trained, load_trained
+from mespot.networks import Trained, fold_name, load_epochs, load_trained
 from mespot.progress import progress
-from mespot.targets import cut
+
+BATCH = 128  # windows at a time: memory stays bounded however long the video
 
 
 class Proposal(NamedTuple):
@@ -27,18 +31,25 @@ class Proposal(NamedTuple):
 
 
 def spot(
-    features: Path, model: Path, subject: str, out: Path, curves: Path, settings: Spot
+    features: Path,
+    models: Sequence[Path],
+    network: str,
+    selection: Path | None,
+    out: Path,
+    curves: Path,
+    settings: Spot,
 ) -> None:
-    """Spot in one subject's videos (`subject` "": in all).
+    """Spot with each model in the videos of the subjects that it left out (all, if it left out none).
 
-    Writes `intervals.csv` and `curves.h5`: a dataset for each video, (T-1, 10) float32
-    probabilities, the channels named by the file's attribute `channels`. Raises InputError for a
-    model of other features.
+    With a `selection` (of `select`), in each training's chosen epoch and with its thresholds instead
+    of those of `settings`. Writes `intervals.csv` and `curves.h5`: a dataset for each video,
+    (T-1, 10) float32 probabilities, the channels named by the file's attribute `channels`. Raises
+    InputError for a model of other features.
     """
-    trained = load_trained(model)
     with store.read(features) as file:
         known = {name: file.attrs[name] for name in ("fps", "source")}
-    chosen = [feature for feature in load(features) if subject in ("", feature.subject)]
+    stored = load(features)
+    chosen = None if selection is None else read_selection(selection)
     rows = []
     with store.create(
         curves,
@@ -48,104 +59,178 @@ def spot(
         channels=list(OUTPUTS),
         **known,
     ) as file:
-        for feature in progress(chosen, f"spot {subject or 'all'}", len(chosen)):
-            values = probabilities(trained, feature)
-            file.create_dataset(feature.video, data=values)
-            for type_ in TYPES:
-                for found in spot_type(values, feature.valid, feature.fps, type_, settings):
-                    whose = {"subject": feature.subject, "video": feature.video, "type": type_}
-                    rows.append(whose | found._asdict())
+        for path in progress(models, "spot", len(models)):
+            trained, left_out = load_trained(path, network)
+            theirs = [one for one in stored if not left_out or one.subject in left_out]
+            if not theirs:  # all their videos failed, or the features are another dataset's
+                names = ", ".join(left_out)
+                print(
+                    f"warning: {features}: no video of {names}, left out by {path}", file=sys.stderr
+                )
+                continue
+            trained, own = _chosen(path, trained, left_out, network, chosen, settings)
+            for feature in theirs:
+                if feature.video in file:
+                    raise InputError(
+                        f"{path}: {feature.video} was spotted in by another of the models already; give "
+                        "one model for each left-out subject"
+                    )
+                windows = probabilities(trained, feature)
+                file.create_dataset(feature.video, data=of_rows(windows, feature.valid))
+                for type_ in TYPES:
+                    for found in spot_type(windows, feature.valid, feature.fps, type_, own):
+                        whose = {"subject": feature.subject, "video": feature.video, "type": type_}
+                        rows.append(whose | found._asdict())
+        if not len(file):
+            raise InputError(
+                f"{features}: no video of a subject whom the models left out; a model of all subjects "
+                "(folds/all) spots in any video"
+            )
     write_table(rows, INTERVAL_COLUMNS, out)
 
 
+def _chosen(
+    path: Path,
+    trained: Trained,
+    left_out: Sequence[str],
+    network: str,
+    chosen: Mapping[str, pd.Series] | None,
+    settings: Spot,
+) -> tuple[Trained, Spot]:
+    """A training's last model or, if any was, its chosen one, and the settings to spot with."""
+    if chosen is None:
+        return trained, settings
+    trained, states, _ = load_epochs(path, network)
+    fold = fold_name(left_out)
+    if fold not in chosen or chosen[fold]["epoch"] not in states:
+        raise InputError(f"{path}: no epoch of fold {fold} is chosen that it holds; select anew")
+    choice = chosen[fold]
+    thresholds = {name: float(choice[name]) for name in ("min_macro", "min_micro")}
+    trained = trained.with_weights(states[choice["epoch"]])
+    return trained, settings.model_copy(update=thresholds)
+
+
 def probabilities(trained: Trained, feature: Feature) -> np.ndarray:
-    """Probabilities (T-1, 10) float32 of OUTPUTS for each row of a video; 0 where it does not count.
+    """Probabilities (W, L, 10) float32 of OUTPUTS for a video's windows of L rows, the last padded.
 
     Onset, offset and neither are a softmax for each type; apex and action a sigmoid each.
     """
-    n_rows, context = len(feature.mdmo), trained.context
     if feature.regions != trained.regions:
         raise InputError(
             f"{feature.video}: regions {', '.join(feature.regions)}; the model was trained on "
             f"{', '.join(trained.regions)}: prepare both with the same roi.set"
         )
-    windows = cut(trained.normalise(feature), trained.window, context)
+    windows = torch.from_numpy(trained.windows(feature))
+    inner = slice(trained.context, trained.context + trained.window)
     with torch.inference_mode():
-        logits = trained.network(torch.from_numpy(windows))[
-            :, :, context : context + trained.window
-        ]
-        logits = logits.transpose(1, 2).reshape(-1, len(OUTPUTS))[:n_rows]
-        boundaries = (logits[:, first : first + 3].softmax(1) for first in (0, 3))
-        values = torch.cat([*boundaries, logits[:, 6:].sigmoid()], 1).numpy()
-    return values * feature.valid[:, None]
+        logits = [trained.network(part)[:, :, inner] for part in windows.split(BATCH)]
+        logits = torch.cat(logits).transpose(1, 2)
+        boundaries = (logits[..., first : first + 3].softmax(2) for first in (0, 3))
+        return torch.cat([*boundaries, logits[..., 6:].sigmoid()], 2).numpy()
+
+
+def of_rows(windows: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """(W, L, 10) of windows -> (T-1, 10) of the video's rows; 0 where a row does not count."""
+    return windows.reshape(-1, windows.shape[2])[: len(valid)] * valid[:, None]
 
 
 def spot_type(
-    values: np.ndarray, valid: np.ndarray, fps: float, type_: str, settings: Spot
+    windows: np.ndarray, valid: np.ndarray, fps: float, type_: str, settings: Spot
 ) -> list[Proposal]:
-    """The intervals of one type in a video, best first."""
-    curves = {
-        name.removeprefix(f"{type_}_"): values[:, k]
-        for k, name in enumerate(OUTPUTS)
-        if name.startswith(type_)
-    }
-    proposals = propose(
-        curves["onset"],
-        curves["apex"],
-        curves["offset"],
-        reach=[seconds * fps for seconds in getattr(settings, f"{type_}_reach")],
-        length=[seconds * fps for seconds in getattr(settings, f"{type_}_seconds")],
-        apex_over=settings.apex,
-    )
-    proposals = [
-        proposal
-        for proposal in proposals
-        if proposal.score >= settings.min_score
-        and valid[proposal.onset : proposal.offset + 1].all()
-    ]
-    return suppress(proposals, settings.overlap)[: getattr(settings, f"top_{type_}")]
+    """The intervals of one type in a video, best first, from `probabilities`."""
+    published = settings.proposals == "published"
+    reach = [round(seconds * fps) for seconds in getattr(settings, f"{type_}_reach")]
+    length = [round(seconds * fps) for seconds in getattr(settings, f"{type_}_seconds")]
+    if published:
+        proposals = propose_published(*_curves(windows, type_), reach, length[0], settings.apex)
+    else:
+        values = of_rows(windows, valid)[None]
+        onset, offset, apex = (curve[0] for curve in _curves(values, type_))
+        proposals = propose(onset, apex, offset, reach, length, settings.apex)
+        covered = np.concatenate([[0], np.cumsum(~valid)])
+        onsets, offsets = proposals[:, 0].astype(int), proposals[:, 2].astype(int)
+        proposals = proposals[covered[offsets + 1] == covered[onsets]]
+    proposals = proposals[proposals[:, 3] >= getattr(settings, f"min_{type_}")]
+    kept = suppress(proposals, settings.overlap, not published, getattr(settings, f"top_{type_}"))
+    return [Proposal(*map(int, row[:3]), float(row[3])) for row in kept]
 
 
 def propose(
     onset: np.ndarray,
     apex: np.ndarray,
     offset: np.ndarray,
-    reach: tuple[float, float],
-    length: tuple[float, float],
+    reach: Sequence[int],
+    length: Sequence[int],
     apex_over: float,
-) -> list[Proposal]:
-    """A proposal for each row whose apex probability is above `apex_over`.
+) -> np.ndarray:
+    """Proposals (P, 4) of onset, apex, offset, score: one for each apex probability above `apex_over`.
 
     It begins at the likeliest onset between `reach` frames to the left and ends at the likeliest
     offset to the right; its score is onset x apex x offset. Only lengths within `length` frames
     stand. All curves are (T,) probabilities.
     """
     at = np.flatnonzero(apex > apex_over)
-    steps = np.arange(max(1, round(reach[0])), max(1, round(reach[1])) + 1)
+    steps = np.arange(max(1, reach[0]), max(1, reach[1]) + 1)
     left, right = at[:, None] - steps, at[:, None] + steps
     begins = left[np.arange(len(at)), _likeliest(onset, left)]
     ends = right[np.arange(len(at)), _likeliest(offset, right)]
+    frames = ends - begins + 1
+    stands = (begins >= 0) & (ends < len(apex)) & (frames >= length[0]) & (frames <= length[1])
+    begins, at, ends = begins[stands], at[stands], ends[stands]
+    return np.stack([begins, at, ends, onset[begins] * apex[at] * offset[ends]], 1)
+
+
+def propose_published(
+    onset: np.ndarray,
+    offset: np.ndarray,
+    apex: np.ndarray,
+    reach: Sequence[int],
+    shortest: int,
+    apex_over: float,
+) -> np.ndarray:
+    """Proposals (P, 4) as the published code makes them, of curves (W, L) of a video's windows.
+
+    Each window stands for itself, padding included: the search ends at its first and last row. The
+    onset must be likelier than an offset at the start, and the other way round at the end; offset -
+    onset must be at least `shortest`. Its frame numbers are one more than the rows they stand for.
+    """
     proposals = []
-    for begin, middle, end in zip(begins, at, ends, strict=True):
-        inside = begin >= 0 and end < len(apex)
-        if inside and round(length[0]) <= end - begin + 1 <= round(length[1]):
-            score = float(onset[begin] * apex[middle] * offset[end])
-            proposals.append(Proposal(int(begin), int(middle), int(end), score))
-    return proposals
+    for number, (starts, ends, apexes) in enumerate(zip(onset, offset, apex, strict=True)):
+        for k in np.flatnonzero(apexes > apex_over):
+            first = max(0, k - reach[1])
+            left = starts[first : max(0, k - reach[0]) + 1]  # at the left edge, row 0 alone
+            right = ends[k + reach[0] : k + reach[1] + 1]
+            if len(right):
+                start, end = first + left.argmax(), k + reach[0] + right.argmax()
+                if (
+                    end - start >= shortest
+                    and starts[start] > ends[start]
+                    and ends[end] > starts[end]
+                ):
+                    frames = number * len(starts) + np.array([start, k, end]) + 1
+                    score = float(starts[start]) * float(apexes[k]) * float(ends[end])
+                    proposals.append((*frames, score))
+    return np.array(proposals, float).reshape(-1, 4)
 
 
-def suppress(proposals: list[Proposal], overlap: float) -> list[Proposal]:
-    """The best proposals, none overlapping a better one by more than `overlap` (IoU)."""
-    waiting = sorted(proposals, key=lambda proposal: (-proposal.score, proposal.onset))
-    kept: list[Proposal] = []
-    while waiting:
-        best, *waiting = waiting
-        kept.append(best)
-        if waiting:
-            others = np.array([[other.onset, other.offset] for other in waiting], float)
-            shared = overlaps(np.array([[best.onset, best.offset]], float), others)[0]
-            waiting = [other for other, iou in zip(waiting, shared, strict=True) if iou <= overlap]
-    return kept
+def suppress(
+    proposals: np.ndarray, overlap: float, inclusive: bool = True, top: int | None = None
+) -> np.ndarray:
+    """The best proposals (P, 4), none overlapping a better one by more than `overlap` (IoU)."""
+    waiting = proposals[np.lexsort((proposals[:, 0], -proposals[:, 3]))]
+    kept = []
+    while len(waiting) and (top is None or len(kept) < top):
+        kept.append(waiting[0])
+        shared = overlaps(waiting[:1, [0, 2]], waiting[:, [0, 2]], inclusive)[0]
+        shared[0] = np.inf
+        waiting = waiting[shared <= overlap]
+    return np.array(kept).reshape(-1, 4)
+
+
+def _curves(values: np.ndarray, type_: str) -> list[np.ndarray]:
+    """Onset, offset and apex probabilities (...) of (..., 10)."""
+    names = (f"{type_}_{kind}" for kind in ("onset", "offset", "apex"))
+    return [values[..., OUTPUTS.index(name)] for name in names]
 
 
 def _likeliest(curve: np.ndarray, index: np.ndarray) -> np.ndarray:

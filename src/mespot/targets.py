@@ -23,7 +23,7 @@ RADIUS = {"micro": 1, "macro": 3}  # frames on each side of a mark that share it
 SIGMA = 4.0  # frames; of the Gaussian around an apex
 # Mean and standard deviation of (dx, dy) that the published features were normalised with; they
 # are not those of the features, which leaves the values nearly as they are.
-MEAN = (0.003463, 0.003873)
+MEAN = (0.003463, 0.003873)  # in units of 20 px/frame
 STD = (0.548588, 0.645621)
 
 
@@ -143,9 +143,3 @@ def training_targets(
         targets[f"{type_}_action"] = marks[:, inner, first + 3].astype(np.float32)
         targets[f"{type_}_boundary"] = boundary[:, inner]
     return targets
-
-
-def normalise(features: np.ndarray) -> np.ndarray:
-    """(..., 2) features in the published unit (20 px/frame) -> the network's input, float32."""
-    mean, std = np.float32(MEAN), np.float32(STD)
-    return (np.asarray(features, np.float32) - mean) / std

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,15 +13,31 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.optim.adamw import adamw
 
 from mespot import graph, losses
 from mespot.config import Train
 from mespot.errors import InputError
 from mespot.features import Feature, load
 from mespot.intervals import load_intervals, write_table
-from mespot.networks import Trained, fold_seed, in_unit, model_class, save_trained, unit_of
+from mespot.networks import (
+    State,
+    Trained,
+    fold_seed,
+    in_unit,
+    load_trained,
+    model_class,
+    published_normalisation,
+    read,
+    save,
+    save_trained,
+    unit_of,
+)
 from mespot.progress import progress
+from mespot.rerun import digest, file_digest
 from mespot.targets import cut, labels, training_targets
+
+CHECKPOINT_EVERY = 10  # epochs: a few seconds of work
 
 
 class Windows(NamedTuple):
@@ -34,33 +53,88 @@ class Windows(NamedTuple):
             yield self.of(chosen)
 
     def of(self, chosen: Tensor) -> Windows:
-        targets = {name: target[chosen] for name, target in self.targets.items()}
-        return Windows(self.features[chosen], targets, self.valid[chosen])
+        return self._each(lambda tensor: tensor[chosen])
+
+    def to(self, device: str) -> Windows:
+        return self._each(lambda tensor: tensor.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Windows:
+        targets = {name: change(target) for name, target in self.targets.items()}
+        return Windows(change(self.features), targets, change(self.valid))
 
 
 def train(
     features: Path,
     annotation: Path,
-    left_out: str,
-    model: str,
+    left_out: Sequence[str],
+    network: str,
+    start: Path | None,
     out: Path,
+    epochs: Path,
     history: Path,
     settings: Train,
 ) -> None:
-    """Train on all subjects but `left_out` ("": on all) and write the last epoch's model.
+    """Train on all subjects but those `left_out` and write the model after the last epoch.
 
-    Normalisation and adjacency come from the training subjects alone. `history` gets a row an epoch
-    with the mean of each loss term. Raises InputError if nothing is left to train on.
+    `network` names the class; `start` is a model to begin with. `epochs` gets the weights after every
+    `settings.keep` epochs too, to choose from; `history` a row an epoch with the mean of each loss
+    term. What a killed run left in `out`.checkpoint is taken up: the result is the same to the byte.
+    Raises InputError if nothing is left to train on.
     """
-    chosen = [feature for feature in load(features) if feature.subject != left_out]
-    annotated = load_intervals(annotation)
-    annotated = annotated[annotated["video"].isin({feature.video for feature in chosen})]
-    units = {unit_of(feature) for feature in chosen}
+    stored = load(features)
+    chosen = [feature for feature in stored if feature.subject not in left_out]
+    table = load_intervals(annotation)
+    annotated = table[table["video"].isin({feature.video for feature in chosen})]
     if not chosen or annotated.empty:
-        raise InputError(f"{annotation}: no expression of a subject other than {left_out!r} in it")
-    if len(units) > 1:
-        raise InputError(f"{features}: videos with and without a known face size cannot be mixed")
+        raise InputError(
+            f"{annotation}: no expression of a subject other than {', '.join(left_out)!r} in it"
+        )
+    for feature in chosen:
+        if not np.isfinite(feature.mdmo[feature.valid]).all():
+            raise InputError(f"{features}: {feature.video}: motion that is no number; make it anew")
+        if feature.regions != chosen[0].regions:
+            raise InputError(
+                f"{features}: {feature.video} has other regions than {chosen[0].video}; prepare both "
+                "with the same roi.set"
+            )
+    if unknown := set(left_out) - {feature.subject for feature in stored}:
+        print(f"warning: {features}: no video of {', '.join(sorted(unknown))}", file=sys.stderr)
+    seed = fold_seed(settings.seed, left_out)
+    torch.manual_seed(seed)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what the next line needs on a GPU
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.allow_tf32 = False  # float32 is meant, on a GPU too
+    torch.set_num_threads(1)  # sums in another order give other bytes; folds share the cores
+    aus = table["au"] if settings.graph == "published" else annotated["au"]
+    trained = untrained(chosen, aus, network, settings)
+    if start:
+        begin_with(trained, start, network)
+    windows = make_windows(chosen, annotated, trained, settings)
+    fingerprint = fingerprint_of(trained.network, windows, network, settings)
+    course = Course(trained.network, settings, seed, Path(f"{out}.checkpoint"), fingerprint)
+    fit(course, windows, settings, f"train without {' '.join(left_out) or 'nobody'}")
+    facts = {"epoch": settings.epochs, "left_out": list(left_out)}
+    save_trained(epochs, trained, network, facts, course.kept)
+    write_table(course.history, course.history[0], history)
+    save_trained(out, trained, network, facts)
+    course.checkpoint.unlink(missing_ok=True)
+
+
+def untrained(
+    chosen: Sequence[Feature], aus: Iterable[Any], network: str, settings: Train
+) -> Trained:
+    """A network with random weights, its adjacency and normalisation from these videos and AUs."""
     regions = chosen[0].regions
+    known = {unit_of(feature) for feature in chosen}
+    if settings.normalisation == "published":
+        unit, (mean, std) = "px", published_normalisation()
+    elif len(known) > 1:
+        raise InputError(
+            f"{chosen[0].video} and others: videos with and without a known face size do not mix"
+        )
+    else:
+        unit = known.pop()
+        mean, std = moments(chosen, unit)
     rois_of_au = {
         au: [regions.index(name) for name in names if name in regions]
         for au, names in settings.graph_rois.items()
@@ -70,42 +144,70 @@ def train(
             f"train.graph_rois names none of the regions {', '.join(regions)}: say in config.yaml which "
             "of them each action unit moves"
         )
-    adjacency = graph.adjacency(annotated["au"], rois_of_au, len(regions))
-    seed = fold_seed(settings.seed, left_out)
-    torch.manual_seed(seed)
-    torch.use_deterministic_algorithms(True)
-    torch.set_num_threads(1)  # sums in another order give other bytes; folds share the cores
-    network = model_class(model)(torch.from_numpy(adjacency).float())
-    mean, std = moments(chosen)
+    adjacency = graph.adjacency(aus, rois_of_au, len(regions), settings.graph == "published")
+    random = model_class(network)(torch.from_numpy(adjacency).float())
     sizes = (settings.window, settings.context)
-    trained = Trained(network, regions, adjacency, mean, std, units.pop(), *sizes)
-    windows = make_windows(chosen, annotated, trained)
-    rows = fit(network, windows, seed, settings, f"train without {left_out or 'nobody'}")
-    save_trained(out, trained, model, {"epoch": settings.epochs, "left_out": left_out})
-    write_table(rows, rows[0], history)
+    return Trained(random, regions, adjacency, mean, std, unit, *sizes)
 
 
-def moments(features: Sequence[Feature]) -> tuple[np.ndarray, np.ndarray]:
+def begin_with(trained: Trained, start: Path, network: str) -> None:
+    """Take the weights of another model; adjacency and running statistics stay the fold's own."""
+    source, _ = load_trained(start, network)
+    if source.regions != trained.regions:
+        raise InputError(
+            f"{start}: trained on the regions {', '.join(source.regions)}, not on these"
+        )
+    weights = dict(source.network.named_parameters())
+    with torch.no_grad():
+        for name, parameter in trained.network.named_parameters():
+            parameter.copy_(weights[name])
+
+
+def fingerprint_of(network: torch.nn.Module, windows: Windows, name: str, settings: Train) -> str:
+    """What a checkpoint is known by: the same code, settings, first weights, data and device."""
+    own = "" if name == "auw_gcn" else file_digest(Path(name.rpartition(":")[0]))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    machine = f"{device} {torch.__version__}"
+    hashed = hashlib.sha256(f"{digest('train')} {own} {settings} {machine}".encode())
+    tensors = [*network.state_dict().values(), windows.features, *windows.targets.values()]
+    for tensor in [*tensors, windows.valid]:
+        hashed.update(tensor.detach().cpu().numpy().tobytes())
+    return hashed.hexdigest()
+
+
+def moments(features: Sequence[Feature], unit: str) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation (2,) of (dx, dy) over all rows that count."""
-    rows = np.concatenate([in_unit(f)[f.valid].reshape(-1, 2) for f in features]).astype(float)
+    rows = [in_unit(f, unit)[f.valid].reshape(-1, 2) for f in features]
+    rows = np.concatenate(rows).astype(float)
     return rows.mean(0).astype(np.float32), rows.std(0).astype(np.float32)
 
 
-def make_windows(features: Sequence[Feature], annotated: pd.DataFrame, trained: Trained) -> Windows:
-    """The windows in which there is an expression, and their targets."""
+def make_windows(
+    features: Sequence[Feature], annotated: pd.DataFrame, trained: Trained, settings: Train
+) -> Windows:
+    """The windows in which there is an expression, and their targets.
+
+    As published, an expression in a window's context is enough, and targets are the published ones.
+    """
+    published = settings.labels == "published"
     by_video = dict(list(annotated.groupby("video")))
     inputs, marks, valid = [], [], []
     for feature in features:
         if feature.video in by_video:
-            video_marks = labels(by_video[feature.video], len(feature.mdmo))
-            inputs.append(cut(trained.normalise(feature), trained.window, trained.context))
+            try:
+                video_marks = labels(by_video[feature.video], len(feature.mdmo), published)
+            except ValueError as error:
+                raise InputError(
+                    f"annotation of {feature.video}: {error}; correct that row"
+                ) from None
+            inputs.append(trained.windows(feature))
             marks.append(cut(video_marks, trained.window, trained.context))
             # Rows beyond the video's end count, as nothing happening; covered faces do not.
             valid.append(~cut(~feature.valid, trained.window, trained.context))
     inputs, marks, valid = (np.concatenate(parts) for parts in (inputs, marks, valid))
     inner = slice(trained.context, trained.context + trained.window)
-    expressive = marks[:, inner].any((1, 2))
-    targets = training_targets(marks[expressive], trained.context, published=False)
+    expressive = (marks if published else marks[:, inner]).any((1, 2))
+    targets = training_targets(marks[expressive], trained.context, published)
     return Windows(
         torch.from_numpy(inputs[expressive]),
         {name: torch.from_numpy(target) for name, target in targets.items()},
@@ -114,39 +216,141 @@ def make_windows(features: Sequence[Feature], annotated: pd.DataFrame, trained: 
 
 
 def counted(logits: Tensor, batch: Windows) -> tuple[Tensor, dict[str, Tensor]]:
-    """Logits (1, 10, N) and targets (1, N) of the N rows that count, in a row."""
+    """Logits (B, 10, T) and targets (B, T); where rows do not count, of those that do, in a row."""
+    if batch.valid.all():
+        return logits, batch.targets
     rows = logits.transpose(1, 2)[batch.valid].T[None]
     return rows, {name: target[batch.valid][None] for name, target in batch.targets.items()}
 
 
-def decayed(network: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """The parameters in two groups: as published, biases and batch norms do not decay."""
-    groups: dict[bool, list[Tensor]] = {True: [], False: []}
-    for parameter in network.parameters():
-        groups[parameter.ndim > 1].append(parameter)
-    return [
-        {"params": groups[True], "weight_decay": weight_decay},
-        {"params": groups[False], "weight_decay": 0.0},
-    ]
+class AdamW:
+    """torch's AdamW (arXiv 1711.05101) over a network; as published, only weights of two and more
+    dimensions decay, not biases and batch normalisations.
+
+    Through torch's functional form: the class imports the compiler, 5 s in each of many short jobs.
+    """
+
+    def __init__(self, network: torch.nn.Module, rate: float, weight_decay: float):
+        self.rate = rate
+        self.groups = []
+        for decays in (True, False):
+            learned = (p for p in network.parameters() if p.requires_grad)
+            parameters = [p for p in learned if (p.ndim > 1) == decays]
+            state = {
+                "exp_avgs": [torch.zeros_like(p) for p in parameters],
+                "exp_avg_sqs": [torch.zeros_like(p) for p in parameters],
+                "state_steps": [torch.zeros((), device=p.device) for p in parameters],
+            }
+            self.groups.append((parameters, state, weight_decay if decays else 0.0))
+
+    def step(self, loss: Tensor) -> None:
+        """One step down the gradient of `loss`."""
+        everything = [parameter for parameters, _, _ in self.groups for parameter in parameters]
+        gradients = torch.autograd.grad(loss, everything, allow_unused=True)
+        gradients = dict(zip(map(id, everything), gradients, strict=True))
+        for parameters, state, weight_decay in self.groups:
+            used = [k for k, p in enumerate(parameters) if gradients[id(p)] is not None]
+            if used:
+                adamw(
+                    [parameters[k].data for k in used],
+                    [gradients[id(parameters[k])] for k in used],
+                    max_exp_avg_sqs=[],
+                    **{name: [tensors[k] for k in used] for name, tensors in state.items()},
+                    foreach=False,
+                    fused=parameters[0].is_cuda,
+                    amsgrad=False,
+                    beta1=0.9,
+                    beta2=0.999,
+                    lr=self.rate,
+                    weight_decay=weight_decay,
+                    eps=1e-8,
+                    maximize=False,
+                )
+
+    def state(self) -> dict[str, Any]:
+        return {"rate": self.rate, "groups": [state for _, state, _ in self.groups]}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.rate = state["rate"]
+        for (_, own, _), other in zip(self.groups, state["groups"], strict=True):
+            for name, tensors in own.items():
+                for tensor, value in zip(tensors, other[name], strict=True):
+                    tensor.copy_(value)
 
 
-def fit(
-    network: torch.nn.Module, windows: Windows, seed: int, settings: Train, what: str
-) -> list[dict[str, float]]:
-    """Train in place; the history, a row an epoch. Leaves the network on the CPU."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    network.to(device).train()
-    targets = {name: target.to(device) for name, target in windows.targets.items()}
-    windows = Windows(windows.features.to(device), targets, windows.valid.to(device))
-    optimiser = torch.optim.AdamW(decayed(network, settings.weight_decay), settings.learning_rate)
-    schedule = torch.optim.lr_scheduler.ExponentialLR(optimiser, settings.decay)
-    generator = torch.Generator().manual_seed(seed)
-    history = []
+class Course:
+    """A training on its way: all that the next epoch needs, in and out of a checkpoint file."""
+
+    def __init__(
+        self,
+        network: torch.nn.Module,
+        settings: Train,
+        seed: int,
+        checkpoint: Path,
+        fingerprint: str,
+    ):
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.network = network.to(self.device).train()
+        self.optimiser = AdamW(network, settings.learning_rate, settings.weight_decay)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.checkpoint, self.fingerprint = checkpoint, fingerprint
+        self.history: list[dict[str, float]] = []
+        self.kept: dict[int, State] = {}
+        if checkpoint.exists():
+            self._resume()
+
+    def keep(self) -> None:
+        """Put the weights of this epoch by."""
+        state = self.network.state_dict()
+        # A name is the same object in every epoch, as after loading: the file's bytes depend on it.
+        self.kept[len(self.history)] = {
+            sys.intern(name): w.detach().cpu().clone() for name, w in state.items()
+        }
+
+    def save(self) -> None:
+        on_gpu = torch.cuda.get_rng_state() if self.device == "cuda" else None
+        content = {
+            "fingerprint": self.fingerprint,
+            "state_dict": self.network.state_dict(),
+            "optimiser": self.optimiser.state(),
+            # The order of the windows, and dropout and the like in a network of one's own.
+            "random": (self.generator.get_state(), torch.get_rng_state(), on_gpu),
+            "history": self.history,
+            "kept": self.kept,
+        }
+        save(self.checkpoint, content)
+
+    def _resume(self) -> None:
+        """Go on where a killed run stopped; a checkpoint of other data, settings or code is none."""
+        content = read(self.checkpoint, "the checkpoint of a training; delete it to begin anew")
+        if content.get("fingerprint") != self.fingerprint:
+            return
+        self.network.load_state_dict(content["state_dict"])
+        self.optimiser.restore(content["optimiser"])
+        order, on_cpu, on_gpu = content["random"]
+        self.generator.set_state(order)
+        torch.set_rng_state(on_cpu)
+        if on_gpu is not None and self.device == "cuda":
+            torch.cuda.set_rng_state(on_gpu)
+        self.history = content["history"]
+        self.kept = {
+            epoch: {sys.intern(name): w for name, w in state.items()}
+            for epoch, state in content["kept"].items()
+        }
+        print(f"resumed after epoch {len(self.history)}", file=sys.stderr)
+
+
+def fit(course: Course, windows: Windows, settings: Train, what: str) -> None:
+    """Train to the last epoch. Leaves the network on the CPU, ready to spot."""
+    windows = windows.to(course.device)
     for epoch in progress(range(1, settings.epochs + 1), what, settings.epochs):
+        if epoch <= len(course.history):
+            continue
         steps = []
-        for batch in windows.batches(settings.batch, generator):
-            logits = network(batch.features)[:, :, settings.context :][:, :, : settings.window]
-            terms = losses.loss_terms(*counted(logits, batch))
+        for batch in windows.batches(settings.batch, course.generator):
+            logits = course.network(batch.features)
+            inner = logits[:, :, settings.context : settings.context + settings.window]
+            terms = losses.loss_terms(*counted(inner, batch))
             total = losses.total_loss(
                 terms,
                 settings.macro_weight,
@@ -154,12 +358,13 @@ def fit(
                 settings.boundary_weight,
                 settings.action_weight,
             )
-            optimiser.zero_grad()
-            total.backward()
-            optimiser.step()
-            steps.append({"loss": total.item(), **{k: v.item() for k, v in terms.items()}})
-        schedule.step()
-        means = pd.DataFrame(steps).mean().to_dict()
-        history.append({"epoch": epoch, **means})
-    network.cpu().eval()
-    return history
+            course.optimiser.step(total)
+            steps.append(torch.stack([total, *terms.values()]).detach())
+        course.optimiser.rate *= settings.decay
+        means = torch.stack(steps).mean(0).tolist()
+        course.history.append(dict(zip(("epoch", "loss", *terms), (epoch, *means), strict=True)))
+        if epoch == settings.epochs or (settings.keep and epoch % settings.keep == 0):
+            course.keep()
+        if epoch % CHECKPOINT_EVERY == 0:
+            course.save()
+    course.network.cpu().eval()

@@ -1,16 +1,7 @@
 rule aggregate:
     """One table: a row per method, dataset, selection and protocol; pooled; across datasets."""
     input:
-        scores=[
-            f"{R}/{dataset}/{method}/score.json"
-            for dataset in labelled()
-            for method in cfg.methods
-        ]
-        + [
-            f"{R}/{dataset}/{method}/cross/{source}/score.json"
-            for source, dataset in crossed()
-            for method in cfg.methods
-        ],
+        scores=scores(),
     output:
         f"{R}/summary.csv",
     log:
@@ -22,6 +13,8 @@ rule aggregate:
     params:
         results=lambda wildcards: R,
         scores=each("--score", "scores"),
+        pool=" ".join(f"--pool {name}" for name in pool()),
         stage={"code": digest("aggregate")},
     shell:
-        "mespot aggregate {params.scores} --results {params.results:q} --out {output:q} 2> {log:q}"
+        "mespot aggregate {params.scores} {params.pool} --results {params.results:q}"
+        " --out {output:q} 2> {log:q}"

@@ -6,11 +6,14 @@ rule annotation:
         features=f"{R}/{{dataset}}/features.h5",
     output:
         normal=f"{R}/{{dataset}}/annotation.csv",
+        as_given=f"{R}/{{dataset}}/annotation_as_given.csv",
         audit=f"{R}/{{dataset}}/annotation_audit.csv",
     log:
         f"{R}/logs/annotation/{{dataset}}.log",
     benchmark:
         f"{R}/benchmarks/annotation/{{dataset}}.tsv"
+    wildcard_constraints:
+        dataset="|".join(map(re.escape, set(cfg.datasets) - set(JOINED))) or "none",
     conda:
         "../../envs/mespot.yaml"
     params:
@@ -18,5 +21,30 @@ rule annotation:
         stage=stage("annotation"),
     shell:
         "mespot annotation --source {input.source:q} --features {input.features:q}"
-        " --out {output.normal:q} --audit {output.audit:q}"
+        " --out {output.normal:q} --as-given {output.as_given:q} --audit {output.audit:q}"
         " --frames-per-row {params.frames_per_row} --settings {params.stage[config]:q} 2> {log:q}"
+
+
+rule annotation_join:
+    """The annotation of a dataset that others make up."""
+    input:
+        annotation=lambda wildcards: [
+            f"{R}/{part}/annotation{wildcards.form}.csv"
+            for part in cfg.datasets[wildcards.dataset].of
+        ],
+    output:
+        f"{R}/{{dataset}}/annotation{{form}}.csv",
+    log:
+        f"{R}/logs/annotation/{{dataset}}{{form}}.log",
+    benchmark:
+        f"{R}/benchmarks/annotation/{{dataset}}{{form}}.tsv"
+    wildcard_constraints:
+        dataset="|".join(map(re.escape, JOINED)) or "none",
+        form="|_as_given",
+    conda:
+        "../../envs/mespot.yaml"
+    params:
+        annotation=each("--annotation", "annotation"),
+        stage={"code": digest("annotation")},
+    shell:
+        "mespot annotation-join {params.annotation} --out {output:q} 2> {log:q}"

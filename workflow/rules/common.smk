@@ -3,6 +3,7 @@ import os
 import re
 import shlex
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -23,9 +24,14 @@ R = cfg.results
 wildcard_constraints:
     dataset=r"[\w.-]+",
     source=r"[\w.-]+",
-    method=r"[\w.-]+",
     video=r"[\w.-]+",
+    # A method; its further seeds stand below it.
+    run=r"[\w.-]+(/seed_\d+)?",
+    # A subject, or all; inner_I_J leaves out two groups of subjects.
     fold=r"[\w.-]+",
+    # How epoch and thresholds were chosen: `last`, where nothing is, stands at the run itself.
+    chosen="|/inner|/oracle",
+    policy="inner|oracle",
 
 
 # Jobs share the cores; a library that opens a thread for each core would slow the others down.
@@ -43,6 +49,8 @@ def videos(dataset):
             return layouts.demo(
                 entry.layout, f"{R}/demo/{dataset}", made.subjects, made.videos
             )
+        if entry.of:
+            return [found for part in entry.of for found in videos(part)]
         return layouts.find(entry.layout, entry.root)
     except InputError as error:
         raise WorkflowError(str(error)) from None
@@ -65,13 +73,46 @@ def labelled():
     return [name for name in cfg.datasets if cfg.labelled(name)]
 
 
-def crossed():
-    """Pairs (trained on, tested on) of different datasets whose features are of one kind.
+def method_of(run):
+    return run.split("/")[0]
+
+
+def runs(method):
+    """A method, once for each of its seeds."""
+    further = range(2, cfg.seeds(method) + 1)
+    return [method, *(f"{method}/seed_{number}" for number in further)]
+
+
+def ways(dataset, method, without=()):
+    """The paths' part for each way of choosing the epoch."""
+    policies = cfg.stage("select", dataset, method).policies
+    parts = {policy: os.sep + policy for policy in policies}
+    parts["last"] = ""
+    return [parts[policy] for policy in policies if policy not in without]
+
+
+def apart(one, other):
+    """Whether two datasets have no subject in common."""
+    return not set(subjects(one)) & set(subjects(other))
+
+
+def pool():
+    """The datasets whose counts are added up; none if a person would count twice."""
+    single = [name for name in labelled() if not cfg.datasets[name].of]
+    return single if all(apart(a, b) for a, b in combinations(single, 2)) else []
+
+
+def crossed(method):
+    """Pairs (trained on, tested on) of datasets of other people whose features are of one kind.
 
     Published features tell no face size, so they do not go together with filmed ones.
     """
-    kind = {name: cfg.datasets[name].layout == "features" for name in labelled()}
-    return [(a, b) for a in kind for b in kind if a != b and kind[a] == kind[b]]
+    kind = {
+        name: cfg.datasets[name].layout == "features"
+        for name in cfg.run_on(method)
+        if not cfg.datasets[name].of
+    }
+    return [(a, b) for a in kind for b in kind if kind[a] == kind[b] and apart(a, b)]
 
 
 def of_videos(stage, ending="h5"):
@@ -82,16 +123,19 @@ def of_videos(stage, ending="h5"):
     ]
 
 
-def stage(name):
+def stage(name, without=()):
     """The one `params` of a stage, its slice of the config and a digest of its code.
 
-    One dict, since Snakemake compares the values of params as a set, without their names.
+    `without` are keys that a rule does not read. One dict, since Snakemake compares the values of params as a set, without their names.
     """
 
     def params(wildcards):
         dataset = getattr(wildcards, "dataset", None)
-        method = getattr(wildcards, "method", None)
-        settings = cfg.stage(name, dataset, method).plain()
+        run = getattr(wildcards, "run", None)
+        settings = cfg.stage(name, dataset, run and method_of(run)).plain()
+        if name == "train":
+            settings["seed"] += runs(method_of(run)).index(run)
+        settings = {key: value for key, value in settings.items() if key not in without}
         return {"config": json.dumps(settings), "code": digest(name)}
 
     return params
@@ -122,7 +166,7 @@ def annotation_file(wildcards):
     )
 
 
-def model_of(method):
+def network_of(method):
     """What names the method's model class, and the digest of its code if it is the user's own."""
     name = cfg.model(method)
     path, colon, _ = name.rpartition(":")
@@ -133,35 +177,142 @@ def model_of(method):
     return {"name": name, "code": file_digest(Path(path)) if colon else digest("model")}
 
 
-def of_folds(name):
-    """Input function: a file of every fold of the dataset and method."""
-    return lambda wildcards: [
-        f"{R}/{wildcards.dataset}/{wildcards.method}/folds/{subject}/{name}"
-        for subject in subjects(wildcards.dataset)
+def check_folds(dataset, method):
+    """Say before anything runs what would go wrong in the folds, or be unfair."""
+    network_of(method)
+    everyone = subjects(dataset)
+    if "inner" in cfg.stage("select", dataset, method).policies and len(everyone) < 3:
+        raise WorkflowError(
+            f"{dataset}: policy inner needs at least 3 subjects; it has {len(everyone)}"
+        )
+    start = cfg.stage("train", dataset, method).start
+    if start and not apart(start.split("/")[0], dataset):
+        raise WorkflowError(
+            f"methods.{method}.train.start: {start} has seen subjects that are left out of "
+            f"{dataset}; start from a dataset of other people"
+        )
+
+
+def groups(wildcards):
+    """The groups of subjects that the inner trainings leave out, numbered from 1."""
+    everyone = subjects(wildcards.dataset)
+    number = cfg.stage("select", wildcards.dataset, method_of(wildcards.run)).groups
+    number = min(number, len(everyone))
+    return {k: everyone[k - 1 :: number] for k in range(1, number + 1)}
+
+
+def left_out(wildcards):
+    """Params function: whom a training leaves out: a subject, groups of subjects, or nobody."""
+    fold = wildcards.fold
+    if inner := re.fullmatch(r"inner_(\d+)_(\d+)", fold):
+        pair = [int(number) for number in inner.groups()]
+        out = [name for k in pair for name in groups(wildcards)[k]]
+    else:
+        out = [] if fold == layouts.ALL else [fold]
+    return " ".join(f"--left-out {name}" for name in out)
+
+
+def trainings_to_choose_by(wildcards):
+    """Input function: inner: the trainings that left out each pair of groups; oracle: the folds."""
+    where = f"{R}/{wildcards.dataset}/{wildcards.run}/folds"
+    folds = subjects(wildcards.dataset)
+    if wildcards.policy == "inner":
+        folds = [f"inner_{i}_{j}" for i, j in combinations(groups(wildcards), 2)]
+    return [f"{where}/{fold}/epochs.pt" for fold in folds]
+
+
+def models_of_folds(wildcards):
+    """Input function: the folds' last models, or all their epochs to take the chosen from.
+
+    Across datasets it is the model of all subjects of the source.
+    """
+    name = "epochs.pt" if wildcards.chosen else "model.pt"
+    source = getattr(wildcards, "source", None)
+    where = f"{R}/{source or wildcards.dataset}/{wildcards.run}/folds"
+    folds = [layouts.ALL] if source else subjects(wildcards.dataset)
+    return [f"{where}/{fold}/{name}" for fold in folds]
+
+
+def selection_of(wildcards):
+    """Input function: what was chosen, if anything was."""
+    if not wildcards.chosen:
+        return []
+    source = getattr(wildcards, "source", wildcards.dataset)
+    return [f"{R}/{source}/{wildcards.run}{wildcards.chosen}/selection.csv"]
+
+
+def annotation_to_train_on(wildcards):
+    """Input function: the annotation; the published code takes its frames as given."""
+    settings = cfg.stage("train", wildcards.dataset, method_of(wildcards.run))
+    form = "_as_given" if settings.labels == "published" else ""
+    return f"{R}/{wildcards.dataset}/annotation{form}.csv"
+
+
+def model_to_start_from(wildcards):
+    """Input function: the other dataset's model that training begins with, if any."""
+    start = cfg.stage("train", wildcards.dataset, method_of(wildcards.run)).start
+    return [f"{R}/{start}/folds/all/model.pt"] if start else []
+
+
+def scores():
+    """The score files of all methods and seeds, on each dataset and from one to another."""
+    return [
+        f"{R}/{dataset}/{run}{chosen}/score.json"
+        for method in cfg.methods
+        for dataset in cfg.run_on(method)
+        for run in runs(method)
+        for chosen in ways(dataset, method)
+    ] + [
+        f"{R}/{dataset}/{run}/cross/{source}{chosen}/score.json"
+        for method in cfg.methods
+        for source, dataset in crossed(method)
+        for run in runs(method)
+        for chosen in ways(source, method, without=["oracle"])
+    ]
+
+
+def shown():
+    """Where the intervals of the timelines stand: those of each method's first seed and policy."""
+    return [
+        f"{dataset}/{method}{ways(dataset, method)[0]}"
+        for method in cfg.methods
+        for dataset in cfg.run_on(method)
+        if not cfg.datasets[dataset].of
+        and (cfg.report.timelines is None or method in cfg.report.timelines)
     ]
 
 
 def results():
     """The table, the page, and for each dataset and method the model to use on new videos."""
-    if not labelled():
+    if not scores():
         raise WorkflowError(
             "no dataset has an annotation: nothing to train on; see docs/datasets.md"
         )
     models = [
         f"{R}/{dataset}/{method}/folds/all/model.pt"
-        for dataset in labelled()
         for method in cfg.methods
+        for dataset in cfg.run_on(method)
     ]
     return [f"{R}/summary.csv", f"{R}/report/index.html", *models]
+
+
+def way_for_new(dataset, method):
+    """The way of choosing for new videos: the method's first one that needs no labels of theirs."""
+    return next(iter(ways(dataset, method, without=["oracle"])), "")
+
+
+def own_run():
+    """Where the intervals in one's own video stand, below its dataset's folder."""
+    if not cfg.video:
+        return "none"
+    chosen = way_for_new(cfg.own.dataset, cfg.own.method)
+    return f"{cfg.own.method}/cross/{cfg.own.dataset}{chosen}"
 
 
 def own_results():
     """What spotting in one's own video gives."""
     where = f"{R}/{cfg.own_name}"
-    return [
-        f"{where}/{cfg.own.method}/cross/{cfg.own.dataset}/intervals.csv",
-        f"{where}/report/index.html",
-    ]
+    return [f"{where}/{own_run()}/intervals.csv", f"{where}/report/index.html"]
 
 
 def print_result():

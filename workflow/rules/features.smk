@@ -1,5 +1,6 @@
 PUBLISHED = [name for name, entry in cfg.datasets.items() if entry.layout == "features"]
-FILMED = [name for name in cfg.datasets if name not in PUBLISHED]
+JOINED = [name for name, entry in cfg.datasets.items() if entry.of]
+FILMED = [name for name in cfg.datasets if name not in PUBLISHED + JOINED]
 
 
 rule features:
@@ -46,4 +47,28 @@ rule features_import:
         stage=stage("features"),
     shell:
         "mespot features-import --root {input.root:q} --fps {params.fps} --out {output:q}"
+        " --settings {params.stage[config]:q} 2> {log:q}"
+
+
+rule features_join:
+    """The feature store of a dataset that others make up."""
+    input:
+        features=lambda wildcards: [
+            f"{R}/{part}/features.h5" for part in cfg.datasets[wildcards.dataset].of
+        ],
+    output:
+        f"{R}/{{dataset}}/features.h5",
+    log:
+        f"{R}/logs/features/{{dataset}}.log",
+    benchmark:
+        f"{R}/benchmarks/features/{{dataset}}.tsv"
+    wildcard_constraints:
+        dataset="|".join(map(re.escape, JOINED)) or "none",
+    conda:
+        "../../envs/mespot.yaml"
+    params:
+        features=each("--features", "features"),
+        stage=stage("features"),
+    shell:
+        "mespot features-join {params.features} --out {output:q}"
         " --settings {params.stage[config]:q} 2> {log:q}"

@@ -2,13 +2,11 @@ rule report:
     """The page: the table of scores and a timeline of each video."""
     input:
         summary=rules.aggregate.output,
-        features=[f"{R}/{dataset}/features.h5" for dataset in labelled()],
-        annotation=[f"{R}/{dataset}/annotation.csv" for dataset in labelled()],
-        folds=[
-            f"{R}/{dataset}/{method}/folds/{subject}/{name}"
-            for dataset in labelled()
-            for method in cfg.methods
-            for subject in subjects(dataset)
+        features=[f"{R}/{folder.split('/')[0]}/features.h5" for folder in shown()],
+        annotation=[f"{R}/{folder.split('/')[0]}/annotation.csv" for folder in shown()],
+        spotted=[
+            f"{R}/{folder}/{name}"
+            for folder in shown()
             for name in ("intervals.csv", "curves.h5")
         ],
     output:
@@ -22,11 +20,10 @@ rule report:
         "../../envs/mespot.yaml"
     params:
         results=lambda wildcards: R,
-        datasets=" ".join(f"--dataset {name}" for name in labelled()),
-        methods=" ".join(f"--method {name}" for name in cfg.methods),
+        shown=" ".join(f"--shown {folder}" for folder in shown()),
         stage=stage("report"),
     shell:
-        "mespot report --results {params.results:q} {params.datasets} {params.methods}"
+        "mespot report --results {params.results:q} {params.shown}"
         " --summary {input.summary:q} --out {output.page:q}"
         " --settings {params.stage[config]:q} 2> {log:q}"
 
@@ -35,8 +32,8 @@ rule report_own:
     """The page of one's own videos: what was spotted, and a timeline of each."""
     input:
         features=f"{R}/{{dataset}}/features.h5",
-        intervals=f"{R}/{{dataset}}/{cfg.own.method}/cross/{cfg.own.dataset}/intervals.csv",
-        curves=f"{R}/{{dataset}}/{cfg.own.method}/cross/{cfg.own.dataset}/curves.h5",
+        intervals=f"{R}/{{dataset}}/{own_run()}/intervals.csv",
+        curves=f"{R}/{{dataset}}/{own_run()}/curves.h5",
     output:
         page=f"{R}/{{dataset}}/report/index.html",
         pictures=directory(f"{R}/{{dataset}}/report/timelines"),
@@ -48,10 +45,8 @@ rule report_own:
         "../../envs/mespot.yaml"
     params:
         results=lambda wildcards: R,
-        method=cfg.own.method,
-        source=cfg.own.dataset,
+        shown=lambda wildcards: f"--shown {wildcards.dataset}/{own_run()}",
         stage=stage("report"),
     shell:
-        "mespot report --results {params.results:q} --dataset {wildcards.dataset:q}"
-        " --method {params.method:q} --model-of {params.source:q} --out {output.page:q}"
+        "mespot report --results {params.results:q} {params.shown} --out {output.page:q}"
         " --settings {params.stage[config]:q} 2> {log:q}"

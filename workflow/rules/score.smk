@@ -5,40 +5,41 @@ rule score:
     """F1 under every named protocol, over all folds."""
     input:
         annotation=f"{R}/{{dataset}}/annotation.csv",
-        intervals=of_folds("intervals.csv"),
+        as_given=f"{R}/{{dataset}}/annotation_as_given.csv",
+        intervals=rules.spot.output.intervals,
     output:
-        f"{R}/{{dataset}}/{{method}}/score.json",
+        f"{R}/{{dataset}}/{{run}}{{chosen}}/score.json",
     log:
-        f"{R}/logs/score/{{dataset}}/{{method}}.log",
+        f"{R}/logs/score/{{dataset}}/{{run}}{{chosen}}.log",
     benchmark:
-        f"{R}/benchmarks/score/{{dataset}}/{{method}}.tsv"
+        f"{R}/benchmarks/score/{{dataset}}/{{run}}{{chosen}}.tsv"
     conda:
         "../../envs/mespot.yaml"
     params:
-        intervals=each("--intervals", "intervals"),
         protocols=PROTOCOLS,
         stage=stage("score"),
     shell:
-        "mespot score --annotation {input.annotation:q} {params.intervals} {params.protocols}"
-        " --out {output:q} 2> {log:q}"
+        "mespot score --annotation {input.annotation:q} --as-given {input.as_given:q}"
+        " --intervals {input.intervals:q} {params.protocols} --out {output:q} 2> {log:q}"
 
 
 rule score_cross:
     """F1 of a model trained on another dataset."""
     input:
         annotation=f"{R}/{{dataset}}/annotation.csv",
+        as_given=f"{R}/{{dataset}}/annotation_as_given.csv",
         intervals=rules.spot_cross.output.intervals,
     output:
-        f"{R}/{{dataset}}/{{method}}/cross/{{source}}/score.json",
+        f"{R}/{{dataset}}/{{run}}/cross/{{source}}{{chosen}}/score.json",
     log:
-        f"{R}/logs/score/{{dataset}}/{{method}}/from_{{source}}.log",
+        f"{R}/logs/score/{{dataset}}/{{run}}/from_{{source}}{{chosen}}.log",
     benchmark:
-        f"{R}/benchmarks/score/{{dataset}}/{{method}}/from_{{source}}.tsv"
+        f"{R}/benchmarks/score/{{dataset}}/{{run}}/from_{{source}}{{chosen}}.tsv"
     conda:
         "../../envs/mespot.yaml"
     params:
         protocols=PROTOCOLS,
         stage=stage("score"),
     shell:
-        "mespot score --annotation {input.annotation:q} --intervals {input.intervals:q}"
-        " {params.protocols} --out {output:q} 2> {log:q}"
+        "mespot score --annotation {input.annotation:q} --as-given {input.as_given:q}"
+        " --intervals {input.intervals:q} {params.protocols} --out {output:q} 2> {log:q}"

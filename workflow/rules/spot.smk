@@ -1,23 +1,26 @@
 rule spot:
-    """Spot in the left-out subject's videos with the model that has not seen them."""
+    """Spot in each left-out subject's videos with the model that has not seen them."""
     input:
         features=f"{R}/{{dataset}}/features.h5",
-        model=rules.train.output.model,
+        models=models_of_folds,
+        selection=selection_of,
     output:
-        intervals=f"{R}/{{dataset}}/{{method}}/folds/{{fold}}/intervals.csv",
-        curves=f"{R}/{{dataset}}/{{method}}/folds/{{fold}}/curves.h5",
+        intervals=f"{R}/{{dataset}}/{{run}}{{chosen}}/intervals.csv",
+        curves=f"{R}/{{dataset}}/{{run}}{{chosen}}/curves.h5",
     log:
-        f"{R}/logs/spot/{{dataset}}/{{method}}/{{fold}}.log",
+        f"{R}/logs/spot/{{dataset}}/{{run}}{{chosen}}.log",
     benchmark:
-        f"{R}/benchmarks/spot/{{dataset}}/{{method}}/{{fold}}.tsv"
+        f"{R}/benchmarks/spot/{{dataset}}/{{run}}{{chosen}}.tsv"
     conda:
         "../../envs/mespot.yaml"
     params:
-        model=lambda wildcards: model_of(wildcards.method),
+        network=lambda wildcards: network_of(method_of(wildcards.run)),
+        models=each("--model", "models"),
+        selection=each("--selection", "selection"),
         stage=stage("spot"),
     shell:
-        "mespot spot --features {input.features:q} --model {input.model:q}"
-        " --subject {wildcards.fold:q} --out {output.intervals:q} --curves {output.curves:q}"
+        "mespot spot --features {input.features:q} {params.models} {params.selection}"
+        " --network {params.network[name]:q} --out {output.intervals:q} --curves {output.curves:q}"
         " --settings {params.stage[config]:q} 2> {log:q}"
 
 
@@ -25,20 +28,23 @@ rule spot_cross:
     """Spot in all videos of a dataset with the model of another (or of one's own video)."""
     input:
         features=f"{R}/{{dataset}}/features.h5",
-        model=f"{R}/{{source}}/{{method}}/folds/all/model.pt",
+        models=models_of_folds,
+        selection=selection_of,
     output:
-        intervals=f"{R}/{{dataset}}/{{method}}/cross/{{source}}/intervals.csv",
-        curves=f"{R}/{{dataset}}/{{method}}/cross/{{source}}/curves.h5",
+        intervals=f"{R}/{{dataset}}/{{run}}/cross/{{source}}{{chosen}}/intervals.csv",
+        curves=f"{R}/{{dataset}}/{{run}}/cross/{{source}}{{chosen}}/curves.h5",
     log:
-        f"{R}/logs/spot/{{dataset}}/{{method}}/from_{{source}}.log",
+        f"{R}/logs/spot/{{dataset}}/{{run}}/from_{{source}}{{chosen}}.log",
     benchmark:
-        f"{R}/benchmarks/spot/{{dataset}}/{{method}}/from_{{source}}.tsv"
+        f"{R}/benchmarks/spot/{{dataset}}/{{run}}/from_{{source}}{{chosen}}.tsv"
     conda:
         "../../envs/mespot.yaml"
     params:
-        model=lambda wildcards: model_of(wildcards.method),
+        network=lambda wildcards: network_of(method_of(wildcards.run)),
+        models=each("--model", "models"),
+        selection=each("--selection", "selection"),
         stage=stage("spot"),
     shell:
-        "mespot spot --features {input.features:q} --model {input.model:q}"
-        " --out {output.intervals:q} --curves {output.curves:q}"
+        "mespot spot --features {input.features:q} {params.models} {params.selection}"
+        " --network {params.network[name]:q} --out {output.intervals:q} --curves {output.curves:q}"
         " --settings {params.stage[config]:q} 2> {log:q}"

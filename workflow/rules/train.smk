@@ -1,32 +1,36 @@
-# Said before anything runs.
 for method in cfg.methods:
-    model_of(method)
+    for dataset in cfg.run_on(method):
+        check_folds(dataset, method)
 
 
 rule train:
-    """One fold: a model trained on all subjects but one (`all`: on all, for new videos)."""
+    """One fold: a model trained on all subjects but one (`all`: on all, for new videos).
+
+    Fold inner_I_J leaves out two groups of subjects, to choose on them.
+    """
     input:
         features=f"{R}/{{dataset}}/features.h5",
-        annotation=f"{R}/{{dataset}}/annotation.csv",
+        annotation=annotation_to_train_on,
+        start=model_to_start_from,
     output:
-        model=f"{R}/{{dataset}}/{{method}}/folds/{{fold}}/model.pt",
-        history=f"{R}/{{dataset}}/{{method}}/folds/{{fold}}/history.csv",
+        model=f"{R}/{{dataset}}/{{run}}/folds/{{fold}}/model.pt",
+        epochs=f"{R}/{{dataset}}/{{run}}/folds/{{fold}}/epochs.pt",
+        history=f"{R}/{{dataset}}/{{run}}/folds/{{fold}}/history.csv",
     log:
-        f"{R}/logs/train/{{dataset}}/{{method}}/{{fold}}.log",
+        f"{R}/logs/train/{{dataset}}/{{run}}/{{fold}}.log",
     benchmark:
-        f"{R}/benchmarks/train/{{dataset}}/{{method}}/{{fold}}.tsv"
+        f"{R}/benchmarks/train/{{dataset}}/{{run}}/{{fold}}.tsv"
     conda:
         "../../envs/mespot.yaml"
     resources:
         gpu=1,
     params:
-        model=lambda wildcards: model_of(wildcards.method),
-        left_out=lambda wildcards: (
-            "" if wildcards.fold == "all" else f"--left-out {wildcards.fold}"
-        ),
+        network=lambda wildcards: network_of(method_of(wildcards.run)),
+        left_out=left_out,
+        start=each("--start", "start"),
         stage=stage("train"),
     shell:
         "mespot train --features {input.features:q} --annotation {input.annotation:q}"
-        " {params.left_out} --model {params.model[name]:q}"
-        " --out {output.model:q} --history {output.history:q}"
+        " {params.left_out} {params.start} --network {params.network[name]:q}"
+        " --out {output.model:q} --epochs {output.epochs:q} --history {output.history:q}"
         " --settings {params.stage[config]:q} 2> {log:q}"
