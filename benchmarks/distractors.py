@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import yaml
 
 from mespot import config, demo, features
@@ -46,9 +45,7 @@ false: dict[str, int] = {}
 n_false = 0
 for name, entry in settings.datasets.items():
     annotated = load_intervals(results / name / "annotation.csv")
-    spotted = pd.concat(
-        load_intervals(path) for path in (results / name).glob("auw_gcn/folds/*/intervals.csv")
-    )
+    spotted = load_intervals(results / name / "mespot" / "intervals.csv")
     made = settings.stage("demo", name)
     for k, feature in enumerate(features.load(results / name / "features.h5")):
         script = demo.script(entry.layout, *divmod(k, made.videos), made)
