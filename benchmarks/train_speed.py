@@ -31,7 +31,7 @@ from mespot.targets import cut, labels, training_targets
 from mespot.train import Course, Windows, fit
 
 LENGTH, CONTEXT, BATCH, SEED = 256, 7, 128, 1
-AGREE = 1e-4  # relative; two float32 formulations of one step differ by far less
+AGREE = 2e-3  # relative, of the first step and epoch; other targets give 6e-3, another order 7e-2
 STEPS = 6  # and epochs, in which the losses are compared
 
 
