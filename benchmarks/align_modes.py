@@ -23,9 +23,9 @@ import torch
 from scipy.ndimage import gaussian_filter1d, uniform_filter1d
 
 from mespot import align, demo, landmarks, tvl1, video
-from mespot.config import Align, Decode, Demo
 from mespot.decode import decode
 from mespot.register import compose, fit_similarity, invert
+from mespot.settings import Align, Decode, Demo
 
 SIZE = 128
 CASES = {

@@ -11,9 +11,9 @@ import pandas as pd
 
 from mespot import features
 from mespot.annotation import annotation
-from mespot.config import Annotation
 from mespot.intervals import load_intervals
 from mespot.score import PROTOCOLS, score
+from mespot.settings import Annotation
 
 # Yin et al., ICME 2023, arXiv 2303.09114, its table of results.
 PAPER = {

@@ -14,10 +14,10 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 
 from mespot import config, features
-from mespot.config import Spot, Train
 from mespot.intervals import load_intervals
 from mespot.progress import progress
 from mespot.score import score
+from mespot.settings import Spot, Train
 from mespot.spot import spot
 from mespot.train import train
 

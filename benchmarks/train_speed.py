@@ -23,10 +23,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mespot import graph
-from mespot.config import Train
 from mespot.features import load
 from mespot.intervals import load_intervals
 from mespot.model import AUWGCN
+from mespot.settings import Train
 from mespot.targets import cut, labels, training_targets
 from mespot.train import Course, Windows, fit
 

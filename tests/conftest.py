@@ -62,7 +62,7 @@ def planted(tmp_path_factory) -> Path:
     """A folder with a planted store, its annotation, and model.pt, trained without subject s0."""
     from planted import planted_store, train_in
 
-    from mespot.config import Train
+    from mespot.settings import Train
 
     folder = tmp_path_factory.mktemp("planted")
     planted_store(folder / "features.h5").to_csv(folder / "annotation.csv", index=False)

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from mespot import features, store
-from mespot.config import Train
 from mespot.features import Feature
+from mespot.settings import Train
 from mespot.train import train
 
 PLANTED = {"macro": (40, 55, 75), "micro": (120, 125, 130), "late": (200, 212, 230)}

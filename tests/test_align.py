@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from mespot import align, demo, register, video
-from mespot.config import Align, Demo
 from mespot.errors import InputError
+from mespot.settings import Align, Demo
 
 SETTINGS = Align(size=128)
 N = 40

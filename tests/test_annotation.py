@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from mespot.annotation import annotation, join_tables, read
-from mespot.config import Annotation
 from mespot.errors import InputError
+from mespot.settings import Annotation
 
 HEADER = "subject,video_name,start_frame,apex_frame,end_frame,type_idx,au\n"
 SAMM_LV_COLUMNS = (

@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 from mespot import networks
 from mespot.checkpoints import export_checkpoint, import_checkpoint
 from mespot.cli import app
-from mespot.config import Spot, Train
 from mespot.errors import InputError
 from mespot.features import load
 from mespot.model import AUWGCN
+from mespot.settings import Spot, Train
 from mespot.spot import spot
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mespot import config
+from mespot import config, settings
 from mespot.errors import InputError
 
 ROOT = Path(__file__).parents[1]
@@ -21,7 +21,7 @@ def test_schema_in_the_repository_is_the_models(tmp_path):
 
 
 def test_every_key_is_in_config_yaml_with_its_default(default_config):
-    for stage, model in config.STAGES.items():
+    for stage, model in settings.STAGES.items():
         if stage == "decode":  # its settings are the dataset's fps and frames_fps
             continue
         assert set(default_config[stage]) == set(model.model_fields), stage
@@ -32,7 +32,7 @@ def test_every_key_is_in_config_yaml_with_its_default(default_config):
     for key in config.Config.model_fields:
         assert key in default_config
     entries = [default_config["datasets"]["demo_color"], default_config["methods"]["mespot"]]
-    for entry, model in zip(entries, (config.Dataset, config.Method), strict=True):
+    for entry, model in zip(entries, (settings.Dataset, settings.Method), strict=True):
         assert set(entry) == set(model.model_fields)
 
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mespot import video
-from mespot.config import Decode
 from mespot.decode import decode, resample
 from mespot.errors import InputError
+from mespot.settings import Decode
 
 RNG = np.random.default_rng(5)
 

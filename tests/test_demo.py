@@ -11,7 +11,7 @@ import pytest
 
 from mespot import demo, layouts
 from mespot.annotation import annotation, read
-from mespot.config import Annotation, Demo
+from mespot.settings import Annotation, Demo
 
 SMALL = Demo(subjects=2, videos=1, seconds=4, noise=0.5)
 

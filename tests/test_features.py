@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from mespot import features, store
-from mespot.config import Features
 from mespot.errors import InputError, write_failure
+from mespot.settings import Features
 
 RNG = np.random.default_rng(3)
 

@@ -8,8 +8,8 @@ import pytest
 from skimage import data
 
 from mespot import store, video
-from mespot.config import Flow
 from mespot.flow import flow
+from mespot.settings import Flow
 
 SHIFT = 0.6
 

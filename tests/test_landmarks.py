@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mespot import align, demo, landmarks, store, video
-from mespot.config import Demo, Landmarks
+from mespot.settings import Demo, Landmarks
 
 SIZE, N = 128, 16
 INNER = slice(17, 68)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mespot import mdmo, roi
-from mespot.config import Region
+from mespot.settings import Region
 
 POINTS = [18, 19, 20, 23, 24, 25, 28, 30, 48, 51, 54, 57]
 

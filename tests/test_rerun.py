@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mespot import rerun
-from mespot.config import STAGES
+from mespot.settings import STAGES
 
 
 @pytest.fixture

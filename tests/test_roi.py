@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mespot import roi, store
-from mespot.config import Region, Roi
 from mespot.errors import InputError
+from mespot.settings import Region, Roi
 
 
 def coordinates(n: int, size: int) -> np.ndarray:

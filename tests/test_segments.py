@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from mespot import features, store
 from mespot.annotation import annotation
 from mespot.cli import app
-from mespot.config import Annotation, Features
 from mespot.errors import InputError
 from mespot.segments import export_segments
+from mespot.settings import Annotation, Features
 
 RNG = np.random.default_rng(3)
 

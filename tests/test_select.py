@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from planted import planted_store, train_in
 
-from mespot.config import Select, Spot, Train
 from mespot.errors import InputError
 from mespot.select import COUNTS, THRESHOLDS, best_of_epochs, select, to_choose_by
+from mespot.settings import Select, Spot, Train
 
 ROWS = [
     # epoch, subject, type, threshold, TP, N, M

@@ -9,11 +9,11 @@ import torch
 from planted import planted_store, train_in
 
 from mespot import store
-from mespot.config import Spot, Train
 from mespot.errors import InputError
 from mespot.intervals import SELECTION_COLUMNS
 from mespot.model import OUTPUTS
 from mespot.score import score
+from mespot.settings import Spot, Train
 from mespot.spot import Proposal, propose, propose_published, spot, spot_type, suppress
 
 

@@ -15,10 +15,10 @@ from planted import train_in
 
 from mespot import features, networks, store
 from mespot.annotation import annotation
-from mespot.config import Annotation, Features, Train
 from mespot.errors import InputError
 from mespot.intervals import load_intervals
 from mespot.model import AUWGCN
+from mespot.settings import Annotation, Features, Train
 from mespot.train import AdamW, make_windows, train, untrained
 
 QUICK = Train(epochs=2, batch=2)
@@ -176,7 +176,7 @@ def save(course):
         os.kill(os.getpid(), signal.SIGKILL)
 train.Course.save = save
 from planted import train_in
-from mespot.config import Train
+from mespot.settings import Train
 from pathlib import Path
 train_in(Path(sys.argv[1]), ["s0"], "killed.pt", Train(epochs=45, batch=2, keep=9))
 """

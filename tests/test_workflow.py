@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from mespot import demo
-from mespot.config import Demo
+from mespot.settings import Demo
 
 ROOT = Path(__file__).parents[1]
 PREPARE = ["decode", "align", "landmarks", "flow", "roi", "mdmo", "features"]

@@ -19,11 +19,11 @@ import cv2
 import numpy as np
 
 from mespot import faces, store, video
-from mespot.config import Align
 from mespot.errors import InputError
 from mespot.landmarks import bridge, consistent_points, inter_ocular, moved_box
 from mespot.progress import progress
 from mespot.register import Template, compose, fit_similarity, invert
+from mespot.settings import Align
 
 STAGE = "align"
 # While there is no face the detector is asked this often, s: it costs as much as several frames.

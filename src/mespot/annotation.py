@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from mespot.config import Annotation
 from mespot.errors import InputError
 from mespot.intervals import ANNOTATION_COLUMNS as COLUMNS
 from mespot.intervals import load_intervals, write_table
+from mespot.settings import Annotation
 
 AUDIT_COLUMNS = ["source_row", "video", "field", "was", "now", "why"]
 FRAMES = ("onset", "apex", "offset")

@@ -1,7 +1,7 @@
 """Checkpoints in the form of the published code: {"epoch": int, "state_dict": tensors by name}.
 
-The published code normalises with constants of its own (`networks.published_normalisation`)
-that its files do not hold; a model with another normalisation is written with weights that make up for the difference.
+The published code normalises with constants of its own (`networks.published_normalisation`) that its
+files do not hold; a model with another normalisation is written with weights that make up for it.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ def import_checkpoint(path: Path, out: Path) -> None:
 def export_checkpoint(model: Path, out: Path, epoch: int | None = None) -> None:
     """A model of `train` to a checkpoint that the published code loads, with the same outputs.
 
-    `epoch`, if not the last, takes the weights of a training's `epochs.pt`. Raises InputError where that form cannot hold the model: another network, other regions, motion in
-    inter-ocular distances.
+    `epoch`, if not the last, takes the weights of a training's `epochs.pt`. Raises InputError where
+    that form cannot hold the model: another network, other regions, motion in inter-ocular distances.
     """
     if epoch is None:
         trained, _ = load_trained(model)

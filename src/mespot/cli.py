@@ -12,7 +12,22 @@ from typing import Annotated
 
 import typer
 
-from mespot import config, errors
+from mespot import errors
+from mespot.settings import (
+    Align,
+    Annotation,
+    Decode,
+    Demo,
+    Features,
+    Flow,
+    Landmarks,
+    Mdmo,
+    Report,
+    Roi,
+    Select,
+    Spot,
+    Train,
+)
 
 app = typer.Typer(
     help="Spot macro- and micro-expressions in long face videos.",
@@ -44,7 +59,7 @@ def command(name: str, per_video: bool = False) -> Callable:
             outputs = [path for flag, path in arguments.items() if flag.startswith("out")]
             if per_video:
                 for flag, path in arguments.items():
-                    if isinstance(path, Path) and flag not in ("source",) and path not in outputs:
+                    if isinstance(path, Path) and flag != "source" and path not in outputs:
                         message = errors.failure(path) if path.is_file() else None
                         if message:
                             errors.write_failure(message, outputs)
@@ -72,7 +87,7 @@ def _demo(
     """Render one video of a demo dataset, with its truth beside it."""
     from mespot.demo import make_video
 
-    make_video(layout, subject, video, config.Demo.parse(settings), frames, truth)
+    make_video(layout, subject, video, Demo.parse(settings), frames, truth)
 
 
 @command("demo-annotation")
@@ -80,7 +95,7 @@ def _demo_annotation(layout: Word, out: Out, settings: Settings = "{}") -> None:
     """Write a demo dataset's spreadsheet."""
     from mespot.demo import write_annotation
 
-    write_annotation(layout, config.Demo.parse(settings), out)
+    write_annotation(layout, Demo.parse(settings), out)
 
 
 @command("decode", per_video=True)
@@ -88,7 +103,7 @@ def _decode(source: In, out: Out, settings: Settings = "{}") -> None:
     """A video file or a folder of frames to a lossless video at the working rate."""
     from mespot.decode import decode
 
-    decode(source, out, config.Decode.parse(settings))
+    decode(source, out, Decode.parse(settings))
 
 
 @command("align", per_video=True)
@@ -96,7 +111,7 @@ def _align(decoded: In, out_video: Out, out: Out, settings: Settings = "{}") -> 
     """Find the face, register every frame to it and crop."""
     from mespot.align import align
 
-    align(decoded, out_video, out, config.Align.parse(settings))
+    align(decoded, out_video, out, Align.parse(settings))
 
 
 @command("landmarks", per_video=True)
@@ -104,7 +119,7 @@ def _landmarks(aligned: In, align: In, out: Out, settings: Settings = "{}") -> N
     """68 points in each aligned frame."""
     from mespot.landmarks import landmarks
 
-    landmarks(aligned, align, out, config.Landmarks.parse(settings))
+    landmarks(aligned, align, out, Landmarks.parse(settings))
 
 
 @command("flow", per_video=True)
@@ -112,7 +127,7 @@ def _flow(aligned: In, out: Out, settings: Settings = "{}") -> None:
     """TV-L1 optical flow from each aligned frame to the next."""
     from mespot.flow import flow
 
-    flow(aligned, out, config.Flow.parse(settings))
+    flow(aligned, out, Flow.parse(settings))
 
 
 @command("roi", per_video=True)
@@ -120,7 +135,7 @@ def _roi(flow: In, landmarks: In, out: Out, settings: Settings = "{}") -> None:
     """Flow windows around the regions of interest."""
     from mespot.roi import roi
 
-    roi(flow, landmarks, out, config.Roi.parse(settings))
+    roi(flow, landmarks, out, Roi.parse(settings))
 
 
 @command("mdmo", per_video=True)
@@ -128,7 +143,7 @@ def _mdmo(roi: In, align: In, out: Out, settings: Settings = "{}") -> None:
     """Main directional mean optical flow of each region."""
     from mespot.mdmo import mdmo
 
-    mdmo(roi, align, out, config.Mdmo.parse(settings))
+    mdmo(roi, align, out, Mdmo.parse(settings))
 
 
 @command("features")
@@ -136,7 +151,7 @@ def _features(mdmo: Ins, subject: Words, out: Out, settings: Settings = "{}") ->
     """Gather the videos' mdmo files into the dataset's feature store; one --subject for each."""
     from mespot.features import collect
 
-    collect(mdmo, subject, out, config.Features.parse(settings))
+    collect(mdmo, subject, out, Features.parse(settings))
 
 
 @command("features-import")
@@ -146,7 +161,7 @@ def _features_import(
     """Make a feature store of the authors' published segment files."""
     from mespot.features import import_published
 
-    import_published(root, fps, out, config.Features.parse(settings))
+    import_published(root, fps, out, Features.parse(settings))
 
 
 @command("features-export")
@@ -154,13 +169,13 @@ def _features_export(
     features: In,
     annotation: Annotated[Path, typer.Option(help="annotation_as_given.csv, for their labels")],
     out: Annotated[Path, typer.Option(show_default=False, help="folder to write; new or empty")],
-    without: Annotated[list[str], typer.Option(help="video to leave out")] = [],  # noqa: B006
+    without: Annotated[list[str], typer.Option(help="video to leave out")] = (),
     settings: Settings = "{}",
 ) -> None:
     """Write a feature store as segment files of the authors' form."""
     from mespot.segments import export_segments
 
-    export_segments(features, annotation, out, config.Features.parse(settings), without)
+    export_segments(features, annotation, out, Features.parse(settings), without)
 
 
 @command("features-join")
@@ -168,7 +183,7 @@ def _features_join(features: Ins, out: Out, settings: Settings = "{}") -> None:
     """Join the feature stores of several datasets, to leave one subject out of all of them."""
     from mespot.features import join_stores
 
-    join_stores(features, out, config.Features.parse(settings))
+    join_stores(features, out, Features.parse(settings))
 
 
 @command("annotation")
@@ -186,7 +201,7 @@ def _annotation(
     from mespot.features import lengths, missing
 
     known = (lengths(features), missing(features), frames_per_row)
-    annotation(source, *known, out, as_given, audit, config.Annotation.parse(settings))
+    annotation(source, *known, out, as_given, audit, Annotation.parse(settings))
 
 
 @command("annotation-join")
@@ -204,7 +219,7 @@ def _train(
     out: Out,
     epochs: Out,
     history: Out,
-    left_out: Annotated[list[str], typer.Option(help="subject to leave out; none for all")] = [],  # noqa: B006
+    left_out: Annotated[list[str], typer.Option(help="subject to leave out; none for all")] = (),
     network: Network = "auw_gcn",
     start: Annotated[Path | None, typer.Option(help="a model to begin with")] = None,
     settings: Settings = "{}",
@@ -212,7 +227,7 @@ def _train(
     """Train a model on all subjects but some; a run that was killed is taken up where it stopped."""
     from mespot.train import train
 
-    parsed = config.Train.parse(settings)
+    parsed = Train.parse(settings)
     train(features, annotation, left_out, network, start, out, epochs, history, parsed)
 
 
@@ -231,7 +246,7 @@ def _select(
     """Choose each fold's epoch (and thresholds) on inner left-out subjects, or as the oracle."""
     from mespot.select import select
 
-    parsed = (config.Select.parse(settings), config.Spot.parse(spot_settings))
+    parsed = (Select.parse(settings), Spot.parse(spot_settings))
     select(policy, features, annotation, as_given, epochs, network, out, *parsed)
 
 
@@ -248,7 +263,7 @@ def _spot(
     """Intervals and per-frame probabilities in the videos of those whom each model left out."""
     from mespot.spot import spot
 
-    parsed = config.Spot.parse(settings)
+    parsed = Spot.parse(settings)
     spot(features, model, network, selection, out, curves, parsed)
 
 
@@ -278,7 +293,7 @@ def _aggregate(
     score: Ins,
     results: In,
     out: Out,
-    pool: Annotated[list[str], typer.Option(help="dataset to add up")] = [],  # noqa: B006
+    pool: Annotated[list[str], typer.Option(help="dataset to add up")] = (),
 ) -> None:
     """One table of all scores, with the rows pooled over datasets."""
     from mespot.aggregate import aggregate
@@ -292,14 +307,14 @@ def _report(
     out: Out,
     shown: Annotated[
         list[str], typer.Option(help="DATASET/METHOD/..., whose intervals to draw")
-    ] = [],  # noqa: B006
+    ] = (),
     summary: Annotated[Path | None, typer.Option(help="the table of all scores")] = None,
     settings: Settings = "{}",
 ) -> None:
     """The page: the table of scores, and a timeline of each video."""
     from mespot.report import report
 
-    parsed = config.Report.parse(settings)
+    parsed = Report.parse(settings)
     report(results, shown, summary, out, parsed)
 
 
@@ -326,4 +341,6 @@ def _checkpoint_export(
 @command("schema")
 def _schema() -> None:
     """Print the JSON schema of the configuration."""
+    from mespot import config
+
     print(config.schema(), end="")

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from mespot import video
-from mespot.config import Decode
 from mespot.errors import InputError
 from mespot.progress import progress
+from mespot.settings import Decode
 
 # A frame counts as there if it appears this much after the instant that asks for it, in seconds:
 # containers round timestamps (Matroska to milliseconds).

@@ -22,10 +22,10 @@ import numpy as np
 import pandas as pd
 from skimage import data
 
-from mespot.config import Demo
 from mespot.faces import dlib_points
 from mespot.layouts import DEMO_CAS_ME_SQ, DEMO_PEOPLE
 from mespot.progress import progress
+from mespot.settings import Demo
 
 # Where the head lies in the photograph: its centre (x, y) and the side of the square shown, px.
 PHOTO_CENTRE, PHOTO_SIDE = (225, 128), 200

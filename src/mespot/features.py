@@ -19,9 +19,9 @@ import h5py
 import numpy as np
 
 from mespot import store
-from mespot.config import Features
 from mespot.errors import InputError, failure
 from mespot.layouts import segments
+from mespot.settings import Features
 
 # Rows of a published segment: 256 with 7 of context on each side.
 SEGMENT, CONTEXT = 256, 7
@@ -118,9 +118,8 @@ def join_stores(stores: Sequence[Path], out: Path, settings: Features) -> None:
             with store.read(path) as part:
                 sources.append(str(part.attrs["source"]))
                 rates.add(float(part.attrs["fps"]))
-        file.attrs["fps"] = (
-            rates.pop() if len(rates) == 1 else float("nan")
-        )  # each video has its own
+        # Where the datasets differ, each video has its own.
+        file.attrs["fps"] = rates.pop() if len(rates) == 1 else float("nan")
         file.attrs["missing"] = json.dumps(lost)
         file.attrs["source"] = fingerprint(sources)
 

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from mespot import store, video
-from mespot.config import Flow
 from mespot.progress import progress
+from mespot.settings import Flow
 
 # Pairs solved at once: on a CPU what stays in its cache, on a GPU what fills it.
 CPU_BATCH, GPU_BATCH = 16, 256

@@ -16,8 +16,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from mespot import faces, store, video
-from mespot.config import Landmarks
 from mespot.progress import progress
+from mespot.settings import Landmarks
 
 STAGE = "landmarks"
 # Shifts (x, y) of the box, in parts of its width.

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from mespot import store
-from mespot.config import Mdmo
 from mespot.progress import progress
 from mespot.roi import OUTSIDE
+from mespot.settings import Mdmo
 
 # Where the four direction sectors are cut, degrees from +x towards +y.
 ROI_CUTS = (30, 150, 210, 330)

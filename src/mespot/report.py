@@ -13,10 +13,10 @@ import pandas as pd
 
 from mespot import store
 from mespot.aggregate import KINDS, whole
-from mespot.config import Report
 from mespot.features import Feature, load, missing
 from mespot.intervals import TYPES, load_intervals
 from mespot.progress import progress
+from mespot.settings import Report
 from mespot.store import replacing
 
 matplotlib.use("agg")

@@ -12,9 +12,9 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
-# What a stage takes from the configuration stands in the params as values; the module that checks
-# them is not part of the stage's code.
-NOT_CODE = {"mespot.config"}
+# What a stage takes from the configuration stands in the params as values; the modules that check
+# them are not part of the stage's code.
+NOT_CODE = {"mespot.config", "mespot.settings"}
 
 
 def digest(stage: str) -> str:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from mespot import store
-from mespot.config import Region, Roi
 from mespot.errors import InputError
 from mespot.progress import progress
+from mespot.settings import Region, Roi
 
 OUTSIDE = -32768  # marks what is padding, or lies outside the image; flow never takes this value
 FRAMES_A_BLOCK = 64

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from mespot import store
-from mespot.config import Features
 from mespot.errors import InputError
 from mespot.features import CONTEXT, PUBLISHED_REGIONS, SEGMENT, Feature, load
 from mespot.intervals import load_intervals
+from mespot.settings import Features
 from mespot.targets import cut, labels, windows
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mespot.config import Select, Spot
 from mespot.errors import InputError
 from mespot.features import Feature, load
 from mespot.intervals import SELECTION_COLUMNS, TYPES, load_intervals, write_table
@@ -23,6 +22,7 @@ from mespot.layouts import ALL
 from mespot.networks import load_epochs
 from mespot.progress import progress
 from mespot.score import PROTOCOLS, Count, count
+from mespot.settings import Select, Spot
 from mespot.spot import probabilities, spot_type
 
 # Least scores (start x apex x end) that `inner` chooses from, for each type on its own.
@@ -44,8 +44,8 @@ def select(
     """Write the chosen epoch and thresholds of each fold, with the counts that they were chosen by.
 
     `epochs` are the trainings to choose by: those that left out two groups of subjects (`inner`), or
-    the folds themselves (`oracle`). F1 is that of `settings.protocol`. Raises
-    InputError where a fold has nothing to choose by.
+    the folds themselves (`oracle`). F1 is that of `settings.protocol`. Raises InputError where a fold
+    has nothing to choose by.
     """
     table = load_intervals(as_given if PROTOCOLS[settings.protocol].as_given else annotation)
     truth = dict(list(table.groupby(["video", "type"])))

@@ -12,13 +12,13 @@ import pandas as pd
 import torch
 
 from mespot import store
-from mespot.config import Spot
 from mespot.errors import InputError
 from mespot.features import Feature, load
 from mespot.intervals import INTERVAL_COLUMNS, TYPES, overlaps, read_selection, write_table
 from mespot.model import OUTPUTS
 from mespot.networks import Trained, fold_name, load_epochs, load_trained
 from mespot.progress import progress
+from mespot.settings import Spot
 
 BATCH = 128  # windows at a time: memory stays bounded however long the video
 

@@ -16,7 +16,6 @@ from torch import Tensor
 from torch.optim.adamw import adamw
 
 from mespot import graph, losses
-from mespot.config import Train
 from mespot.errors import InputError
 from mespot.features import Feature, load
 from mespot.intervals import load_intervals, write_table
@@ -35,6 +34,7 @@ from mespot.networks import (
 )
 from mespot.progress import progress
 from mespot.rerun import digest, file_digest
+from mespot.settings import Train
 from mespot.targets import cut, labels, training_targets
 
 CHECKPOINT_EVERY = 10  # epochs: a few seconds of work
@@ -109,7 +109,10 @@ def train(
     trained = untrained(chosen, aus, network, settings)
     if start:
         begin_with(trained, start, network)
-    windows = make_windows(chosen, annotated, trained, settings)
+    try:
+        windows = make_windows(chosen, annotated, trained, settings)
+    except ValueError as error:
+        raise InputError(f"{annotation}: {error}; correct that row") from None
     fingerprint = fingerprint_of(trained.network, windows, network, settings)
     course = Course(trained.network, settings, seed, Path(f"{out}.checkpoint"), fingerprint)
     fit(course, windows, settings, f"train without {' '.join(left_out) or 'nobody'}")
@@ -188,6 +191,7 @@ def make_windows(
     """The windows in which there is an expression, and their targets.
 
     As published, an expression in a window's context is enough, and targets are the published ones.
+    Raises ValueError for a row that is no interval, with its video's name.
     """
     published = settings.labels == "published"
     by_video = dict(list(annotated.groupby("video")))
@@ -197,9 +201,7 @@ def make_windows(
             try:
                 video_marks = labels(by_video[feature.video], len(feature.mdmo), published)
             except ValueError as error:
-                raise InputError(
-                    f"annotation of {feature.video}: {error}; correct that row"
-                ) from None
+                raise ValueError(f"{feature.video}: {error}") from None
             inputs.append(trained.windows(feature))
             marks.append(cut(video_marks, trained.window, trained.context))
             # Rows beyond the video's end count, as nothing happening; covered faces do not.
