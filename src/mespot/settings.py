@@ -68,7 +68,7 @@ class Landmarks(Settings):
 
 
 class Flow(Settings):
-    solver: Literal["tvl1", "opencv"] = "tvl1"
+    backend: Literal["auto", "torch", "cpu", "cuda", "opencv"] = "auto"
     tau: Positive = 0.25
     lam: Positive = 0.15
     theta: Positive = 0.3
