@@ -26,7 +26,7 @@ import torch
 from numba import njit
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from test_tvl1 import moving_pairs
+from moving import moving_pairs
 
 from mespot import tvl1, tvl1_cpu, video
 from mespot.flow import flow, gpu

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from test_tvl1 import moving_pairs, textbook
+from moving import moving_pairs
+from test_tvl1 import textbook
 
 from mespot import tvl1 as plain
 from mespot import tvl1_cpu as module

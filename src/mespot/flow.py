@@ -22,8 +22,9 @@ from mespot.progress import progress
 from mespot.settings import Flow
 
 Item = TypeVar("Item")
-# Pairs solved at once: what keeps the threads of a CPU busy, and what fills a GPU.
-CPU_BATCH, GPU_BATCH = 32, 512
+# Pairs solved at once: what keeps the threads of a CPU busy, and what fills a GPU (H200: 132
+# multiprocessors, four pairs each).
+CPU_BATCH, GPU_BATCH = 32, 528
 # Consecutive frames (B + 1, H, W) uint8 to flow (B, 2, H, W) float32 px.
 Solver = Callable[[np.ndarray], np.ndarray]
 
