@@ -74,7 +74,7 @@ class Flow(Settings):
     theta: Positive = 0.3
     scales: Count = 5
     warps: Count = 5
-    epsilon: Positive = 0.01
+    epsilon: Annotated[float, Field(ge=0)] = 0.01
     iterations: Count = 300
     scale_step: Annotated[float, Field(gt=0, lt=1)] = 0.8
 
