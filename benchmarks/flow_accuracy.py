@@ -46,8 +46,8 @@ BOUND, QUALITY = 10, 95
 Method = Callable[[np.ndarray], np.ndarray]  # frames (B + 1, H, W) uint8 -> (B, 2, H, W) px
 
 
-def ours(**changed: float) -> Method:
-    return SOLVERS["cpu"](Flow(**changed), 1)
+def ours(set_: str) -> Method:
+    return SOLVERS["cpu"](Flow(set=set_), 1)
 
 
 def dis(frames: np.ndarray) -> np.ndarray:
@@ -67,7 +67,7 @@ def each(solve: Callable[[np.ndarray, np.ndarray], np.ndarray], frames: np.ndarr
 
 def eight_bits(frames: np.ndarray) -> np.ndarray:
     """Ours as denseflow would store it: 8 bits and JPEG."""
-    found = ours()(frames)
+    found = ours("published")(frames)
     grey = np.clip(np.rint(255 * (found + BOUND) / (2 * BOUND)), 0, 255).astype(np.uint8)
     for plane in grey.reshape(-1, *grey.shape[2:]):
         coded = cv2.imencode(".jpg", plane, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1]
@@ -77,8 +77,8 @@ def eight_bits(frames: np.ndarray) -> np.ndarray:
 
 METHODS: dict[str, Method] = {
     "no flow at all": lambda frames: np.zeros((len(frames) - 1, 2, *frames.shape[1:])),
-    "ours": ours(),
-    "ours, 30 iterations a warp": ours(epsilon=0, iterations=30),
+    "ours": ours("published"),
+    "ours, set micro": ours("micro"),
     "ours, 8 bits as denseflow": eight_bits,
     "OpenCV TV-L1, CPU": SOLVERS["opencv"](Flow(), 1),
     "OpenCV DIS": dis,
@@ -172,7 +172,12 @@ def micro_table(subjects: int) -> None:
             frames = np.stack(list(video.read(crop)))
             for method, solve in METHODS.items():
                 with store.create(
-                    folder / "flow.h5", stage="flow", settings={}, fps=30, source="", backend=method
+                    folder / "flow.h5",
+                    stage="flow",
+                    settings={},
+                    units="px/frame / 256",
+                    fps=30,
+                    source="",
                 ) as file:
                     shape = (len(frames) - 1, 2, *frames.shape[1:])
                     rows = store.frames_dataset(file, "flow", shape, np.int16)
@@ -215,11 +220,13 @@ def truth(folder: Path, aligned: Path, regions) -> tuple[np.ndarray, np.ndarray]
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--subjects", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=2, help="motions of each face; 0: no table")
+    parser.add_argument("--subjects", type=int, default=2, help="of the demo; 0: no table")
     given = parser.parse_args()
-    error_table(given.seeds)
-    micro_table(given.subjects)
+    if given.seeds:
+        error_table(given.seeds)
+    if given.subjects:
+        micro_table(given.subjects)
 
 
 if __name__ == "__main__":

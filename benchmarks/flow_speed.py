@@ -30,10 +30,10 @@ from moving import moving_pairs
 
 from mespot import tvl1, tvl1_cpu, video
 from mespot.flow import flow, gpu
-from mespot.settings import Flow
+from mespot.settings import Flow, Tvl1
 
 SIZES, SIGMAS, MOTION = (128, 224, 256, 400), (0, 1, 2), 0.2
-DEFAULTS = list(Flow().model_dump(exclude={"backend"}).values())
+DEFAULTS = list(Tvl1().model_dump().values())
 
 
 def seconds(work: Callable[[], object], clock: Callable[[], float]) -> float:

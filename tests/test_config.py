@@ -40,7 +40,8 @@ def test_every_key_is_in_config_yaml_with_its_default(default_config):
     ("path", "value", "message"),
     [
         (("flow", "lambada"), 0.1, "flow.lambada: unknown key"),
-        (("flow", "tau"), "quick", "flow.tau: .*number.*'quick'"),
+        (("flow", "set"), "none", "flow set 'none' is none of .*'micro', 'published'"),
+        (("flow", "sets"), {"published": {"tau": "quick"}}, "published.tau: .*number.*'quick'"),
         (("align", "mode"), "3d", "align.mode: .*'box' or 'similarity'"),
         (("datasets", "demo_color", "settings"), {"flow": {"tu": 1}}, "tu: unknown key"),
         (("datasets", "demo_color", "settings"), {"flaw": {}}, "flaw: no stage of a dataset's own"),
@@ -164,7 +165,7 @@ def test_pinned_list_is_complete_exact_and_hashed():
             hashed.add(last)
     assert hashed == set(pins)
     assert [name for name in pins if name.startswith("opencv")] == ["opencv-contrib-python"]
-    assert not [line for line in lines if "http" in line]
+    assert not [line for line in lines if "://" in line]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
     direct = {requirement.partition("==")[0].partition(">")[0] for requirement in wanted}

@@ -19,6 +19,7 @@ from mespot import store, video
 from mespot.errors import InputError
 from mespot.flow import flow
 from mespot.settings import Flow
+from mespot.tvl1_cpu import tvl1
 
 SHIFT = 0.6
 
@@ -73,6 +74,13 @@ def test_the_fast_path_stores_what_the_plain_one_does(aligned, tmp_path):
     cpu, plain = (rows_of(tmp_path / f"{name}.h5").astype(int) for name in ("cpu", "torch"))
     # One of many pairs may stop an iteration earlier or later; else it is one step, by rounding.
     assert np.abs(cpu - plain).mean() < 0.5
+
+
+def test_the_set_of_parameters_is_the_named_one(aligned, tmp_path):
+    flow(aligned, tmp_path / "f.h5", Flow(backend="cpu", set="micro"))
+    frames = np.stack(list(video.read(aligned))).astype(np.float32)
+    expected = tvl1(frames[:-1], frames[1:], scales=3, epsilon=0, iterations=30, scale_step=0.5)
+    np.testing.assert_array_equal(rows_of(tmp_path / "f.h5"), store.flow_to_int16(expected)[0])
 
 
 def test_auto_takes_the_gpu_if_there_is_one(monkeypatch):
@@ -153,5 +161,5 @@ def test_a_killed_run_leaves_no_output_and_the_next_is_complete(aligned, tmp_pat
     os.kill(job.pid, signal.SIGKILL)
     job.wait()
     assert not out.exists()
-    flow(long, out, Flow(backend="cpu", iterations=5))
+    flow(long, out, Flow(backend="cpu", set="micro"))
     assert len(rows_of(out)) == 1499

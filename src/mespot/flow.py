@@ -101,8 +101,8 @@ def ahead(items: Iterable[Item]) -> Iterator[Item]:
 
 
 def _parameters(settings: Flow) -> dict[str, Any]:
-    """The solver's own parameters, by the names that all of `tvl1` take."""
-    return settings.model_dump(exclude={"backend"})
+    """The parameters of the set, by the names that all of `tvl1` take."""
+    return settings.sets[settings.set].model_dump()
 
 
 def _cpu(settings: Flow, threads: int) -> Solver:
@@ -141,17 +141,18 @@ def _opencv(settings: Flow, threads: int) -> Solver:
     import cv2
 
     cv2.setNumThreads(threads)
+    set_ = settings.sets[settings.set]
     cpu = cv2.optflow.DualTVL1OpticalFlow_create(
-        tau=settings.tau,
-        lambda_=settings.lam,
-        theta=settings.theta,
-        nscales=settings.scales,
-        warps=settings.warps,
-        epsilon=settings.epsilon,
+        tau=set_.tau,
+        lambda_=set_.lam,
+        theta=set_.theta,
+        nscales=set_.scales,
+        warps=set_.warps,
+        epsilon=set_.epsilon,
         # Its outer iterations each take a median; 10 x 30 are the same 300 as ours.
-        innnerIterations=max(settings.iterations // 10, 1),
+        innnerIterations=max(set_.iterations // 10, 1),
         outerIterations=10,
-        scaleStep=settings.scale_step,
+        scaleStep=set_.scale_step,
     )
 
     def solve(frames: np.ndarray) -> np.ndarray:

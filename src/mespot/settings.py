@@ -67,8 +67,9 @@ class Landmarks(Settings):
     smooth: Annotated[float, Field(ge=0)] = 2.0  # standard deviation in time, frames
 
 
-class Flow(Settings):
-    backend: Literal["auto", "torch", "cpu", "cuda", "opencv"] = "auto"
+class Tvl1(Settings):
+    """Parameters of TV-L1; the defaults are the published ones."""
+
     tau: Positive = 0.25
     lam: Positive = 0.15
     theta: Positive = 0.3
@@ -77,6 +78,21 @@ class Flow(Settings):
     epsilon: Annotated[float, Field(ge=0)] = 0.01
     iterations: Count = 300
     scale_step: Annotated[float, Field(gt=0, lt=1)] = 0.8
+
+
+class Flow(Settings):
+    backend: Literal["auto", "torch", "cpu", "cuda", "opencv"] = "auto"
+    set: str = "published"
+    sets: dict[str, Tvl1] = {
+        "published": Tvl1(),
+        "micro": Tvl1(scales=3, epsilon=0, iterations=30, scale_step=0.5),
+    }
+
+    @model_validator(mode="after")
+    def _known_set(self) -> Flow:
+        if self.set not in self.sets:
+            raise ValueError(f"flow set {self.set!r} is none of {sorted(self.sets)}")
+        return self
 
 
 class Region(Settings):
