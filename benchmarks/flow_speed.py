@@ -17,7 +17,8 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -33,6 +34,7 @@ from mespot.flow import flow, gpu
 from mespot.settings import Flow, Tvl1
 
 SIZES, SIGMAS, MOTION = (128, 224, 256, 400), (0, 1, 2), 0.2
+COMPILED = {(128, 1), (256, 1)}  # each takes a minute and more to compile
 DEFAULTS = list(Tvl1().model_dump().values())
 
 
@@ -69,7 +71,21 @@ def opencv(i0: np.ndarray, i1: np.ndarray, threads: int) -> None:
         solver.calc(first / 255, second / 255, None)
 
 
-def measure(size: int, sigma: float, count: int, compiled: Callable | None) -> tuple[dict, int]:
+@contextmanager
+def compiled_steps() -> Iterator[None]:
+    """torch.compile of the two steps of an iteration; the loop around them stays Python."""
+    steps = {name: getattr(tvl1._Fields, name) for name in ("primal_step", "dual_step")}
+    try:
+        for name, step in steps.items():
+            setattr(tvl1._Fields, name, torch.compile(step, dynamic=False))
+        torch.compiler.reset()  # it stops compiling after a few sizes otherwise
+        yield
+    finally:
+        for name, step in steps.items():
+            setattr(tvl1._Fields, name, step)
+
+
+def measure(size: int, sigma: float, count: int, compiled: bool) -> tuple[dict, int]:
     """Seconds for `count` pairs by solver, and the pixel-iterations that they take."""
     cores = os.cpu_count() or 1
     t0, t1, _ = moving_pairs(count, size, size, MOTION, sigma)
@@ -88,8 +104,9 @@ def measure(size: int, sigma: float, count: int, compiled: Callable | None) -> t
         "cpu": seconds(one_thread, cpu),
         "cpu, all threads": seconds(lambda: tvl1_cpu.tvl1(i0, i1, threads=cores), wall),
     }
-    if compiled:
-        took["torch compiled"] = seconds(lambda: compiled(t0, t1), cpu)
+    if compiled and (size, sigma) in COMPILED:
+        with compiled_steps():
+            took["torch compiled"] = seconds(lambda: tvl1.tvl1(t0, t1), cpu)
     if gpu():
         took["cuda"] = on_gpu(t0, t1)
     return took, one_thread()
@@ -98,7 +115,6 @@ def measure(size: int, sigma: float, count: int, compiled: Callable | None) -> t
 def speed_table(count: int, compiled: bool) -> None:
     least = bound()
     torch.set_num_threads(1)
-    fast = torch.compile(tvl1.tvl1, dynamic=False) if compiled else None
     names = ["OpenCV", "OpenCV, all threads", "torch", "torch compiled", "cpu", "cpu, all threads"]
     names += ["cuda"]
     print(
@@ -108,7 +124,7 @@ def speed_table(count: int, compiled: bool) -> None:
     print("|---|---|" + "---|" * (len(names) + 3))
     for size in SIZES:
         for sigma in SIGMAS:
-            took, work = measure(size, sigma, count, fast)
+            took, work = measure(size, sigma, count, compiled)
             rates = [f"{count / took[name]:.1f}" if name in took else "-" for name in names]
             print(
                 f"| {size} | {sigma} | {' | '.join(rates)} | {took['OpenCV'] / took['cpu']:.1f} | "

@@ -27,7 +27,7 @@ def progress(
     done = 0
     for item in items:
         yield item
-        done += step
+        done = min(done + step, total) if total else done + step
         now = time.monotonic()
         if now - last >= SECONDS_BETWEEN_LINES:
             last = now
