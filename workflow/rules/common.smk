@@ -123,6 +123,14 @@ def of_videos(stage, ending="h5"):
     ]
 
 
+def threads_for_a_video(wildcards):
+    """One while there are as many videos as cores; more for few videos, or one long one."""
+    number = sum(
+        len(videos(name)) for name in cfg.datasets if not cfg.datasets[name].of
+    )
+    return max(1, (workflow.cores or 1) // number)
+
+
 def stage(name, without=()):
     """The one `params` of a stage, its slice of the config and a digest of its code.
 

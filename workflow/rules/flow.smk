@@ -10,7 +10,7 @@ rule flow:
         f"{R}/benchmarks/flow/{{dataset}}/{{video}}.tsv"
     conda:
         "../../envs/mespot.yaml"
-    threads: 4
+    threads: threads_for_a_video
     resources:
         gpu=1,
     params:
