@@ -48,6 +48,4 @@ def spell(units: Iterable[ActionUnit]) -> str:
     def letters(text: str) -> str:
         return f"({text})" if "/" in text else text
 
-    return "+".join(
-        f"{letters(unit.side)}{unit.number}{letters(unit.intensity)}" for unit in units
-    )
+    return "+".join(f"{letters(unit.side)}{unit.number}{letters(unit.intensity)}" for unit in units)
