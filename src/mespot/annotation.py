@@ -118,6 +118,10 @@ def annotation(
     write_table(kept, COLUMNS, out)
     write_table(given, COLUMNS, as_given)
     write_table(decisions, AUDIT_COLUMNS, audit)
+    for line in decisions:
+        if line["rule"] == "beyond_end" and line["now"] == LEFT_OUT:
+            where = f"{path}: row {line['source_row']}: {line['video']}"
+            print(f"warning: {where}: {line['was']} is {line['why']}", file=sys.stderr)
     lost = len(source.rows) - len(kept)
     print(
         f"annotation: {len(source.rows)} rows read, {len(kept)} kept, {lost} {LEFT_OUT}, "
@@ -212,10 +216,6 @@ def _repair(
     if frames["onset"] >= n_frames:
         was = f"{row['onset']}-{row['offset']}"
         decide("beyond_end", "onset", was, LEFT_OUT, n_frames=n_frames)
-        print(
-            f"warning: {_where(source, row)}: {row['video']}: {was} is beyond its {n_frames} frames",
-            file=sys.stderr,
-        )
         return None
     if frames["offset"] >= n_frames:
         decide("beyond_end", "offset", frames["offset"], n_frames - 1, n_frames=n_frames)
@@ -243,7 +243,7 @@ def _given(row: dict[str, Any], source: Source) -> dict[str, Any]:
         unknown = number <= 0 and name != "onset"
         frames[name] = math.floor(number) if unknown else max(0, source.frame(number))
     known = {name: row[name] for name in ("subject", "video", "au", "source_row")}
-    return {**known, **frames, "type": _type(row, source)}
+    return {**known, **frames, "type": row_type(row, source)}
 
 
 def disagreements(source: Source, other: Source) -> list[dict[str, Any]]:
@@ -359,7 +359,7 @@ def _listed(values: Iterable[Any]) -> str:
     return ", ".join(str(value) for value in values)
 
 
-def _type(row: Mapping[str, Any], source: Source) -> str:
+def row_type(row: Mapping[str, Any], source: Source) -> str:
     type_ = TYPES.get(str(row["type"]).strip().lower())
     if type_ is None:
         raise InputError(

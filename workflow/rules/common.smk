@@ -123,16 +123,17 @@ def of_videos(stage, ending="h5"):
     ]
 
 
-def stage(name, without=()):
+def stage(name, without=(), of=None):
     """The one `params` of a stage, its slice of the config and a digest of its code.
 
-    `without` are keys that a rule does not read. One dict, since Snakemake compares the values of params as a set, without their names.
+    `without` are keys that a rule does not read, `of` is the stage whose settings it reads if it has
+    none of its own. One dict, since Snakemake compares the values of params as a set, without their names.
     """
 
     def params(wildcards):
         dataset = getattr(wildcards, "dataset", None)
         run = getattr(wildcards, "run", None)
-        settings = cfg.stage(name, dataset, run and method_of(run)).plain()
+        settings = cfg.stage(of or name, dataset, run and method_of(run)).plain()
         if name == "train":
             settings["seed"] += runs(method_of(run)).index(run)
         settings = {key: value for key, value in settings.items() if key not in without}
@@ -162,8 +163,27 @@ def annotation_file(wildcards):
     return (
         f"{R}/demo/{wildcards.dataset}/annotation.xlsx"
         if entry.demo
-        else entry.annotation
+        else entry.file(entry.annotation)
     )
+
+
+def compared_file(wildcards):
+    """Input function: the dataset's second annotation, if any."""
+    entry = cfg.datasets[wildcards.dataset]
+    return [entry.file(entry.compare)] if entry.compare else []
+
+
+# The datasets of which there is something to check before anything long starts.
+CHECKED = [name for name, entry in cfg.datasets.items() if entry.annotation]
+
+
+def check_of(wildcards):
+    """Input function: the dataset's check, which comes before its first stage.
+
+    Its age counts for nothing: a changed annotation is checked again, and no video prepared again.
+    """
+    name = wildcards.dataset
+    return [ancient(f"{R}/{name}/check.csv")] if name in CHECKED else []
 
 
 def network_of(method):
