@@ -125,7 +125,7 @@ def test_samm_lv_as_distributed(sources, tmp_path, inside):
     assert found["missing"] == ["samm_032_6"]
     assert found["misplaced"] == ["", "samm_032_3"]
     assert "old codes: is not named as 006_1 is" in text
-    assert "1 files are not named as its frames are; the first is 032_6_0004.jpg" in text
+    assert "1 frames are not named as its own are; the first is 032_6_0004.jpg" in text
     assert found["broken"] == ["samm_006_1"]
     assert "frame 2 is missing" in text
     assert len(found["disagreement"]) == 29

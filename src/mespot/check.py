@@ -16,6 +16,7 @@ import av
 
 from mespot import annotation, layouts
 from mespot.errors import InputError
+from mespot.formats import IMAGES
 from mespot.intervals import TYPES, write_table
 from mespot.layouts import Misplaced, Video
 from mespot.settings import Annotation, Decode
@@ -24,7 +25,7 @@ from mespot.video import frame_files
 COLUMNS = ["video", "subject", "frames", "rows", "fault", "what", "path"]
 FAULTS = {
     "missing": "annotated videos that are not there",
-    "misplaced": "folders and frames that lie elsewhere than their names say; not used",
+    "misplaced": "folders and frames that lie elsewhere than their names say",
     "broken": "videos that cannot be read",
     "beyond_end": "annotated frames that a video does not have",
     "unannotated": "videos without an annotated expression",
@@ -163,10 +164,14 @@ def _foreign_frames(video: Video, layout: str) -> list[Fault]:
     if layout != "samm_lv":
         return []
     folder = Path(video.path)
-    foreign = sorted(p for p in folder.iterdir() if not p.name.startswith(f"{folder.name}_"))
+    foreign = sorted(
+        path.name
+        for path in folder.iterdir()
+        if path.suffix.lower() in IMAGES and not path.name.startswith(f"{folder.name}_")
+    )
     if not foreign:
         return []
-    what = f"{len(foreign)} files are not named as its frames are; the first is {foreign[0].name}"
+    what = f"{len(foreign)} frames are not named as its own are; the first is {foreign[0]}"
     return [Fault("misplaced", video.video, what, video.path)]
 
 
@@ -210,8 +215,9 @@ def _table(
         found = [fault for fault in faults if fault.name == name]
         lines.append(f"{name:14}{len(found):8}  {meaning}")
         for fault in found:
-            parts = [fault.video, fault.path and _below(fault.path, root), fault.what]
-            lines.append(f"{'':24}{': '.join(part for part in parts if part)}")
+            path = "" if fault.path in fault.what else _below(fault.path, root)
+            parts = [part for part in (fault.video, path, fault.what) if part]
+            lines.append(f"{'':24}{': '.join(parts)}")
     return "\n".join(lines)
 
 

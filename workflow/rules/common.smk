@@ -174,7 +174,9 @@ def compared_file(wildcards):
 
 
 # The datasets of which there is something to check before anything long starts.
-CHECKED = [name for name, entry in cfg.datasets.items() if entry.annotation]
+CHECKED = [
+    name for name, entry in cfg.datasets.items() if entry.root and entry.annotation
+]
 
 
 def check_of(wildcards):
