@@ -12,6 +12,9 @@ rule check:
         f"{R}/benchmarks/check/{{dataset}}.tsv"
     wildcard_constraints:
         dataset="|".join(map(re.escape, CHECKED)) or "none",
+    # First among all that is ready, and no input of a later stage: Snakemake would hold back what a
+    # changed annotation makes run again for as long as its check is due (an `ancient` input, too).
+    priority: 100
     conda:
         "../../envs/mespot.yaml"
     params:

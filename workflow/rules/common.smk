@@ -179,15 +179,6 @@ CHECKED = [
 ]
 
 
-def check_of(wildcards):
-    """Input function: the dataset's check, which comes before its first stage.
-
-    Its age counts for nothing: a changed annotation is checked again, and no video prepared again.
-    """
-    name = wildcards.dataset
-    return [ancient(f"{R}/{name}/check.csv")] if name in CHECKED else []
-
-
 def network_of(method):
     """What names the method's model class, and the digest of its code if it is the user's own."""
     name = cfg.model(method)
@@ -315,7 +306,8 @@ def results():
         for method in cfg.methods
         for dataset in cfg.run_on(method)
     ]
-    return [f"{R}/summary.csv", f"{R}/report/index.html", *models]
+    checks = [f"{R}/{dataset}/check.csv" for dataset in CHECKED]
+    return [*checks, f"{R}/summary.csv", f"{R}/report/index.html", *models]
 
 
 def way_for_new(dataset, method):

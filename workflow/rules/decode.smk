@@ -2,7 +2,6 @@ rule decode:
     """Every source becomes the same thing: a lossless video at the dataset's working rate."""
     input:
         source=lambda wildcards: video(wildcards).path,
-        check=check_of,
     output:
         temp(f"{R}/{{dataset}}/decode/{{video}}.mkv"),
     log:

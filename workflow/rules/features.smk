@@ -32,7 +32,6 @@ rule features_import:
     """The dataset's feature store, from the authors' published segment files."""
     input:
         root=lambda wildcards: cfg.datasets[wildcards.dataset].root,
-        check=check_of,
     output:
         f"{R}/{{dataset}}/features.h5",
     log:
