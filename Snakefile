@@ -34,6 +34,7 @@ rule all:
 
 
 include: "workflow/rules/demo.smk"
+include: "workflow/rules/check.smk"
 include: "workflow/rules/decode.smk"
 include: "workflow/rules/align.smk"
 include: "workflow/rules/landmarks.smk"

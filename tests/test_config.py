@@ -68,6 +68,12 @@ def test_every_key_is_in_config_yaml_with_its_default(default_config):
         (("methods", "x"), {"train": {"start": "demo_grey/published"}}, "is not run on demo_grey"),
         (("datasets", "both"), {"layout": "joined", "of": ["demo_grey", "none"]}, "'none' is no"),
         (("datasets", "both"), {"layout": "joined"}, "of: the datasets that"),
+        (
+            ("datasets", "a"),
+            {"layout": "videos", "root": "x", "compare": "b.csv"},
+            "compare: it is compared with `annotation`",
+        ),
+        (("datasets", "a"), {"layout": "videos"}, "datasets.a: .*root: the folder of the videos"),
         (("datasets", "pooled"), {"layout": "videos", "root": "x"}, "datasets.pooled: the name of"),
         (("spot", "macro_reach"), [2, 0.1], "macro_reach: 2.0 is more than 0.1"),
         (("report", "timelines"), ["none"], "report.timelines: 'none'"),
@@ -138,6 +144,20 @@ def test_every_roi_set_has_regions_for_every_action_unit_of_the_graph(default_co
         list(loaded.roi.sets["auw_gcn"]).index(name) for name in loaded.train.graph_rois[1][:4]
     ]
     assert paper == [0, 1, 4, 5]
+
+
+def test_the_benchmarks_entries_lack_only_their_path(default_config, tmp_path):
+    assert list(config.load(default_config).datasets) == ["demo_color", "demo_grey"]
+    values = deepcopy(default_config)
+    for name in ("cas_me_sq", "samm_lv"):
+        values["datasets"][name]["root"] = str(tmp_path)
+    loaded = config.load(values)
+    assert loaded.labelled("cas_me_sq")
+    assert loaded.stage("decode", "samm_lv").frames_per_row == 8
+    entry = loaded.datasets["cas_me_sq"]
+    assert entry.file(entry.annotation) == "CAS(ME)^2code_final.xlsx"
+    (tmp_path / entry.annotation).touch()
+    assert entry.file(entry.annotation) == str(tmp_path / "CAS(ME)^2code_final.xlsx")
 
 
 def test_own_video_is_prepared_as_the_models_dataset(default_config):

@@ -254,6 +254,18 @@ def test_bad_videos_cost_only_themselves(tmp_path):
     audit = pd.read_csv(workflow.results / "own" / "annotation_audit.csv")
     assert audit["why"].str.contains(r"beyond the video's end \(60 frames\)").any()
 
+    # The first job has said so before, and the broken ones by name.
+    found = pd.read_csv(workflow.results / "own" / "check.csv")
+    faults = found.groupby("fault")["video"].agg(list).to_dict()
+    assert faults["broken"] == ["cut", "gap"]
+    assert faults["beyond_end"] == ["p1"]
+    assert faults["unannotated"] == ["cut", "gap", "p2"]
+    # A changed annotation is checked again; no video is prepared again for it.
+    (tmp_path / "a.csv").write_text(table + "p1,p1,micro,30,34,38,4\n")
+    assert workflow.would_run(None, "--keep-going") == {
+        *("check", "annotation", "train", "spot", "score", "aggregate", "report")
+    }
+
 
 @pytest.mark.parametrize(
     ("config", "message"),

@@ -98,6 +98,21 @@ def _demo_annotation(layout: Word, out: Out, settings: Settings = "{}") -> None:
     write_annotation(layout, Demo.parse(settings), out)
 
 
+@command("check")
+def _check(
+    layout: Word,
+    root: In,
+    annotation: Annotated[Path | None, typer.Option(help="spreadsheet or CSV")] = None,
+    compare: Annotated[Path | None, typer.Option(help="a second annotation")] = None,
+    out: Annotated[Path | None, typer.Option(help="CSV to write: videos and faults")] = None,
+    settings: Settings = "{}",
+) -> None:
+    """Whether a dataset's folder and annotation fit together: a table, and each fault by name."""
+    from mespot.check import check
+
+    print(check(layout, root, annotation, compare, out, Decode.parse(settings)))
+
+
 @command("decode", per_video=True)
 def _decode(source: In, out: Out, settings: Settings = "{}") -> None:
     """A video file or a folder of frames to a lossless video at the working rate."""
@@ -194,6 +209,7 @@ def _annotation(
     as_given: Out,
     audit: Out,
     frames_per_row: float = 1,
+    compare: Annotated[Path | None, typer.Option(help="a second annotation, for the audit")] = None,
     settings: Settings = "{}",
 ) -> None:
     """Bring a spreadsheet or CSV to the normal form and write down every decision."""
@@ -201,7 +217,8 @@ def _annotation(
     from mespot.features import lengths, missing
 
     known = (lengths(features), missing(features), frames_per_row)
-    annotation(source, *known, out, as_given, audit, Annotation.parse(settings))
+    parsed = Annotation.parse(settings)
+    annotation(source, *known, out, as_given, audit, parsed, compare)
 
 
 @command("annotation-join")

@@ -65,6 +65,24 @@ class Config(Settings):
     score: Score = Score()
     report: Report = Report()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_those_to_come(cls, values: Any) -> Any:
+        """Entries whose `root` is null, the benchmarks' ready ones, are left out until it is given."""
+        datasets = values.get("datasets") if isinstance(values, dict) else None
+        if not isinstance(datasets, dict):
+            return values
+
+        def to_come(entry: Any) -> bool:
+            return isinstance(entry, dict) and (
+                "root" in entry
+                and entry["root"] is None
+                and not (entry.get("demo") or entry.get("of"))
+            )
+
+        given = {name: entry for name, entry in datasets.items() if not to_come(entry)}
+        return values | {"datasets": given}
+
     @model_validator(mode="after")
     def _consistent(self) -> Config:
         for name in [*self.datasets, *self.methods]:

@@ -45,17 +45,37 @@ class Video(NamedTuple):
     path: str  # a video file, a folder of frames, or (published features) a subject's folder
 
 
+class Misplaced(NamedTuple):
+    path: str
+    why: str
+    video: str = ""  # which it would be by its name
+
+
 def find(layout: str, root: str | Path) -> list[Video]:
     """The videos of a dataset, by subject and name.
+
+    Raises InputError if the folder is missing, holds no video or two of one name.
+    """
+    return survey(layout, root)[0]
+
+
+def survey(layout: str, root: str | Path) -> tuple[list[Video], list[Misplaced]]:
+    """The videos of a dataset, by subject and name, and the folders that are none of them, and why.
 
     Raises InputError if the folder is missing, holds no video or two of one name.
     """
     root = Path(root)
     if not root.exists():
         raise InputError(f"{root}: no such file or folder; set the dataset's root in config.yaml")
-    videos = sorted(LAYOUTS[layout](root))
+    found = sorted(LAYOUTS[layout](root))
+    videos = [entry for entry in found if isinstance(entry, Video)]
+    misplaced = [entry for entry in found if isinstance(entry, Misplaced)]
     if not videos:
-        raise InputError(f"{root}: no video found in it; a folder of layout {layout} was expected")
+        example = LAYOUTS[layout].__doc__
+        first = f"; the first other folder: {misplaced[0].path}" if misplaced else ""
+        raise InputError(
+            f"{root}: no video found in it; layout {layout} was expected: {example}{first}"
+        )
     for video in videos:
         if RESERVED.fullmatch(video.subject):
             raise InputError(
@@ -65,46 +85,60 @@ def find(layout: str, root: str | Path) -> list[Video]:
         if times > 1:
             paths = ", ".join(video.path for video in videos if video.video == name)
             raise InputError(f"{root}: {times} videos would be named {name} ({paths}); rename one")
-    return videos
+    return videos, misplaced
 
 
-def cas_me_sq(root: Path) -> list[Video]:
-    """rawpic/s15/15_0101disgustingteeth/img001.jpg"""
-    videos = []
-    for folder in _folders(root / "rawpic" if (root / "rawpic").is_dir() else root, "s*/*"):
+def cas_me_sq(root: Path) -> list[Video | Misplaced]:
+    """rawpic/s15/15_0101disgustingteeth/img001.jpg (or longVideoFaceCropped/..., img_1.jpg)"""
+    found: list[Video | Misplaced] = []
+    for folder in _folders(_within(root, "rawpic", "longVideoFaceCropped"), "s*/*"):
         match = CAS_ME_SQ_FOLDER.match(folder.name)
-        if match and folder.parent.name == f"s{match['subject']}":
-            subject = f"casme_{int(match['subject']):03d}"
-            videos.append(Video(subject, f"{subject}_{match['code']}", str(folder)))
-    return videos
+        if not match:
+            found.append(Misplaced(str(folder), "is not named as 15_0101disgustingteeth is"))
+            continue
+        subject = f"casme_{int(match['subject']):03d}"
+        video = f"{subject}_{match['code']}"
+        if folder.parent.name == f"s{match['subject']}":
+            found.append(Video(subject, video, str(folder)))
+        else:
+            why = f"lies in {folder.parent.name}, but its name is of s{match['subject']}"
+            found.append(Misplaced(str(folder), why, video))
+    return found
 
 
-def samm_lv(root: Path) -> list[Video]:
-    """006_1/006_1_0001.jpg"""
-    videos = []
-    for folder in _folders(root, "*"):
-        if match := SAMM_LV_FOLDER.match(folder.name):
-            subject = f"samm_{match['subject']}"
-            videos.append(Video(subject, f"{subject}_{match['number']}", str(folder)))
-    return videos
+def samm_lv(root: Path) -> list[Video | Misplaced]:
+    """SAMM_longvideos/006_1/006_1_0001.jpg"""
+    found: list[Video | Misplaced] = []
+    for folder in _folders(_within(root, "SAMM_longvideos"), "*"):
+        match = SAMM_LV_FOLDER.match(folder.name)
+        if not match:
+            found.append(Misplaced(str(folder), "is not named as 006_1 is"))
+            continue
+        subject = f"samm_{match['subject']}"
+        found.append(Video(subject, f"{subject}_{match['number']}", str(folder)))
+    return found
 
 
-def videos(root: Path) -> list[Video]:
-    """A video file, a folder of frames, or a folder of such; a folder between names the subject."""
+def videos(root: Path) -> list[Video | Misplaced]:
+    """videos/one.mp4, videos/anna/two.mp4 or videos/anna/three/1.jpg"""
+    # A folder between names the subject; without one each video is its own.
+    root = _within(root, "videos")
     if root.is_file() or is_video(root):
         return [Video(video_name(root), video_name(root), str(root))]
-    found = []
+    found: list[Video | Misplaced] = []
     for path in root.iterdir():
         if is_video(path):
             found.append(Video(video_name(path), video_name(path), str(path)))
         elif path.is_dir():
             inside = [inner for inner in path.iterdir() if is_video(inner)]
             found += [Video(video_name(path), video_name(inner), str(inner)) for inner in inside]
+            if not inside:
+                found.append(Misplaced(str(path), "no video and no folder of frames lies in it"))
     return found
 
 
 def features(root: Path) -> list[Video]:
-    """The authors' segment files: {subject}/{video}_{first row}.npz, at any depth."""
+    """casme_015/casme_015_0401_0256.npz, the authors' segment files, at any depth"""
     named = {(path.parent, match["video"]) for path, match in segments(root)}
     return [Video(folder.name, video, str(folder)) for folder, video in named]
 
@@ -146,6 +180,17 @@ def video_name(path: Path) -> str:
     """A video's name: its file's, with whatever is not a letter, digit, '.', '_' or '-' as '_'."""
     stem = path.stem if path.suffix.lower() in VIDEOS | IMAGES else path.name
     return re.sub(r"[^\w.-]+", "_", stem).strip("_.") or "video"
+
+
+def _within(root: Path, *names: str) -> Path:
+    """The folder below `root` of the first of these names that is there, or `root` itself.
+
+    Unpacking an archive may have made it twice (longVideoFaceCropped/longVideoFaceCropped).
+    """
+    for name in names:
+        while (root / name).is_dir():
+            root = root / name
+    return root
 
 
 def _folders(root: Path, pattern: str) -> list[Path]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -52,6 +53,11 @@ class Demo(Settings):
 class Decode(Settings):
     fps: Positive = 30.0
     frames_fps: Positive | None = None
+
+    @property
+    def frames_per_row(self) -> float:
+        """How many frames of a folder, or of a spreadsheet, make one at the working rate."""
+        return (self.frames_fps or self.fps) / self.fps
 
 
 class Align(Settings):
@@ -230,6 +236,7 @@ class Dataset(Settings):
     root: str | None = None
     of: list[str] = []
     annotation: str | None = None
+    compare: str | None = None
     fps: Positive = 30.0
     frames_fps: Positive | None = None
     settings: dict[str, dict[str, Any]] = {}
@@ -244,12 +251,14 @@ class Dataset(Settings):
             )
         if self.demo and self.layout not in ("cas_me_sq", "samm_lv"):
             raise ValueError("layout: a demo is made as cas_me_sq or samm_lv")
+        if self.compare and not self.annotation:
+            raise ValueError("compare: it is compared with `annotation`, which is not given")
         return self
 
-    @property
-    def frames_per_row(self) -> float:
-        """How many frames of the dataset's own rate make one at the working rate."""
-        return (self.frames_fps or self.fps) / self.fps
+    def file(self, name: str) -> str:
+        """An annotation's path: below the dataset's root if it lies there, else as it is given."""
+        below = Path(self.root or "") / name
+        return str(below) if below.exists() else name
 
 
 class Own(Settings):

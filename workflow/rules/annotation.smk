@@ -2,6 +2,7 @@ rule annotation:
     """The dataset's annotation in one normal form, and an audit of every decision."""
     input:
         source=annotation_file,
+        compare=compared_file,
         # For the videos there are, and their lengths.
         features=f"{R}/{{dataset}}/features.h5",
     output:
@@ -17,12 +18,15 @@ rule annotation:
     conda:
         "../../envs/mespot.yaml"
     params:
-        frames_per_row=lambda wildcards: cfg.datasets[wildcards.dataset].frames_per_row,
+        frames_per_row=lambda wildcards: cfg.stage(
+            "decode", wildcards.dataset
+        ).frames_per_row,
+        compare=each("--compare", "compare"),
         stage=stage("annotation"),
     shell:
         "mespot annotation --source {input.source:q} --features {input.features:q}"
         " --out {output.normal:q} --as-given {output.as_given:q} --audit {output.audit:q}"
-        " --frames-per-row {params.frames_per_row} --settings {params.stage[config]:q} 2> {log:q}"
+        " --frames-per-row {params.frames_per_row} {params.compare} --settings {params.stage[config]:q} 2> {log:q}"
 
 
 rule annotation_join:

@@ -131,16 +131,17 @@ def threads_for_a_video(wildcards):
     return max(1, (workflow.cores or 1) // number)
 
 
-def stage(name, without=()):
+def stage(name, without=(), of=None):
     """The one `params` of a stage, its slice of the config and a digest of its code.
 
-    `without` are keys that a rule does not read. One dict, since Snakemake compares the values of params as a set, without their names.
+    `without` are keys that a rule does not read, `of` is the stage whose settings it reads if it has
+    none of its own. One dict, since Snakemake compares the values of params as a set, without their names.
     """
 
     def params(wildcards):
         dataset = getattr(wildcards, "dataset", None)
         run = getattr(wildcards, "run", None)
-        settings = cfg.stage(name, dataset, run and method_of(run)).plain()
+        settings = cfg.stage(of or name, dataset, run and method_of(run)).plain()
         if name == "train":
             settings["seed"] += runs(method_of(run)).index(run)
         settings = {key: value for key, value in settings.items() if key not in without}
@@ -170,8 +171,20 @@ def annotation_file(wildcards):
     return (
         f"{R}/demo/{wildcards.dataset}/annotation.xlsx"
         if entry.demo
-        else entry.annotation
+        else entry.file(entry.annotation)
     )
+
+
+def compared_file(wildcards):
+    """Input function: the dataset's second annotation, if any."""
+    entry = cfg.datasets[wildcards.dataset]
+    return [entry.file(entry.compare)] if entry.compare else []
+
+
+# The datasets of which there is something to check before anything long starts.
+CHECKED = [
+    name for name, entry in cfg.datasets.items() if entry.root and entry.annotation
+]
 
 
 def network_of(method):
@@ -301,7 +314,8 @@ def results():
         for method in cfg.methods
         for dataset in cfg.run_on(method)
     ]
-    return [f"{R}/summary.csv", f"{R}/report/index.html", *models]
+    checks = [f"{R}/{dataset}/check.csv" for dataset in CHECKED]
+    return [*checks, f"{R}/summary.csv", f"{R}/report/index.html", *models]
 
 
 def way_for_new(dataset, method):

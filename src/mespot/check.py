@@ -1,0 +1,226 @@
+"""check: whether a dataset's folder and its annotation fit together, before anything long starts.
+
+Finds the video of every annotated row and says which are missing, misplaced, unannotated or broken.
+A fault is a line of the table, and costs its own video alone; what would stop training is an InputError.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+
+from mespot import annotation, layouts
+from mespot.errors import InputError
+from mespot.formats import IMAGES
+from mespot.intervals import TYPES, write_table
+from mespot.layouts import Misplaced, Video
+from mespot.settings import Annotation, Decode
+from mespot.video import frame_files
+
+COLUMNS = ["video", "subject", "frames", "rows", "fault", "what", "path"]
+FAULTS = {
+    "missing": "annotated videos that are not there",
+    "misplaced": "folders and frames that lie elsewhere than their names say",
+    "broken": "videos that cannot be read",
+    "beyond_end": "annotated frames that a video does not have",
+    "unannotated": "videos without an annotated expression",
+    "disagreement": "values of which the second annotation says otherwise",
+}
+ENDLESS = 2**31  # length of a video whose length is not known
+
+
+class Fault(NamedTuple):
+    name: str  # one of FAULTS
+    video: str
+    what: str
+    path: str = ""
+
+
+def check(
+    layout: str,
+    root: Path,
+    annotated: Path | None,
+    compared: Path | None,
+    out: Path | None,
+    settings: Decode,
+) -> str:
+    """A table of what was found, to print, and of each video and fault in `out`.
+
+    `annotated` is the dataset's annotation, `compared` a second one of it. Raises InputError where
+    the folder or the annotation cannot be read, or nothing of the annotation is there.
+    """
+    videos, misplaced = layouts.survey(layout, root)
+    faults = [Fault("misplaced", entry.video, entry.why, entry.path) for entry in misplaced]
+    frames = {}
+    for video in videos:
+        try:
+            frames[video.video] = _frames(video, layout)
+        except InputError as error:
+            faults.append(Fault("broken", video.video, str(error), video.path))
+        faults += _foreign_frames(video, layout)
+    rows: Counter[str] = Counter()
+    types: Counter[str] = Counter()
+    if annotated:
+        source = annotation.read(annotated, settings.frames_per_row)
+        rows.update(source.rows["video"])
+        types.update(annotation.row_type(row, source) for row in source.rows.to_dict("records"))
+        faults += _against(source, videos, misplaced, frames, settings)
+        if compared:
+            other = annotation.read(compared, settings.frames_per_row)
+            faults += _between(source, other)
+    if out:
+        write_table(_rows(videos, frames, rows, faults), COLUMNS, out)
+    return _table(root, layout, videos, frames, rows, types, faults)
+
+
+def _against(
+    source: annotation.Source,
+    videos: list[Video],
+    misplaced: list[Misplaced],
+    frames: dict[str, int | None],
+    settings: Decode,
+) -> list[Fault]:
+    """The faults of an annotation beside the videos that there are."""
+    lengths = {
+        video.video: (video.subject, _working_length(video, frames.get(video.video), settings))
+        for video in videos
+    }
+    rows = Counter(source.rows["video"])
+    if not set(rows) & set(lengths):
+        raise InputError(
+            f"{source.path}: none of its {len(rows)} videos is there: it names {min(rows, default='none')}, "
+            f"the folder has {min(lengths)}; give the annotation of these videos"
+        )
+    faults = []
+    elsewhere = {entry.video: entry.path for entry in misplaced}
+    for video in sorted(set(rows) - set(lengths)):
+        hint = f"; by its name it is {elsewhere[video]}" if video in elsewhere else ""
+        faults.append(Fault("missing", video, f"{rows[video]} annotated rows{hint}"))
+    # What training would stumble over in a row stops here, with its message.
+    for decision in annotation.normalise(source, lengths, (), Annotation()).decisions:
+        if decision["rule"] == "beyond_end":
+            what = f"{source.path.name} row {decision['source_row']}: {decision['field']} {decision['was']}"
+            faults.append(Fault("beyond_end", decision["video"], f"{what}, {decision['why']}"))
+    return faults + [
+        Fault("unannotated", video.video, "", video.path)
+        for video in videos
+        if video.video not in rows
+    ]
+
+
+def _between(source: annotation.Source, other: annotation.Source) -> list[Fault]:
+    """Where two annotations say otherwise; a spelling and a numbering are no fault."""
+    return [
+        Fault("disagreement", line["video"], f"{line['field']}: {line['why']}")
+        for line in annotation.disagreements(source, other)
+        if line["rule"] not in ("same_aus", "numbering")
+    ]
+
+
+def _frames(video: Video, layout: str) -> int | None:
+    """How many frames a folder has; None for a file, which only decoding tells.
+
+    Raises InputError for a frame that is missing or there twice, or a file that is no video.
+    """
+    path = Path(video.path)
+    if layout == "features":
+        return None
+    if path.is_dir():
+        return len(frame_files(path))
+    _seconds(path)
+    return None
+
+
+def _seconds(path: Path) -> float | None:
+    """How long a video file is by its header, where that says it."""
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise InputError(f"{path}: no video stream in it; a video was expected")
+            return container.duration / av.time_base if container.duration else None
+    except av.FFmpegError as error:
+        raise InputError(f"{path}: cannot be opened as a video ({error}); copy it again") from None
+
+
+def _working_length(video: Video, frames: int | None, settings: Decode) -> int:
+    """About how many frames a video has at the working rate."""
+    if frames is not None:
+        return math.ceil(frames / settings.frames_per_row)
+    path = Path(video.path)
+    try:
+        seconds = _seconds(path) if path.is_file() else None
+    except InputError:  # listed as broken already
+        seconds = None
+    return math.ceil(seconds * settings.fps) if seconds else ENDLESS
+
+
+def _foreign_frames(video: Video, layout: str) -> list[Fault]:
+    """SAMM-LV's frames bear the name of their video: 006_1/006_1_0001.jpg."""
+    if layout != "samm_lv":
+        return []
+    folder = Path(video.path)
+    foreign = sorted(
+        path.name
+        for path in folder.iterdir()
+        if path.suffix.lower() in IMAGES and not path.name.startswith(f"{folder.name}_")
+    )
+    if not foreign:
+        return []
+    what = f"{len(foreign)} frames are not named as its own are; the first is {foreign[0]}"
+    return [Fault("misplaced", video.video, what, video.path)]
+
+
+def _rows(
+    videos: list[Video], frames: dict[str, int | None], rows: Counter[str], faults: list[Fault]
+) -> Iterable[dict]:
+    """A row for each video without a fault, and one for each fault."""
+    of = defaultdict(list)
+    for fault in faults:
+        of[fault.video].append(fault)
+    known = {video.video: video for video in videos}
+    table = []
+    for name in sorted({*known, *of}):
+        subject, path = (known[name].subject, known[name].path) if name in known else ("", "")
+        said = {"video": name, "subject": subject, "frames": frames.get(name), "rows": rows[name]}
+        for fault in of[name] or [Fault("", name, "")]:
+            found = {"fault": fault.name, "what": fault.what, "path": fault.path or path}
+            table.append(said | found)
+    return table
+
+
+def _table(
+    root: Path,
+    layout: str,
+    videos: list[Video],
+    frames: dict[str, int | None],
+    rows: Counter[str],
+    types: Counter[str],
+    faults: list[Fault],
+) -> str:
+    """What was found, and each fault by name."""
+    counted = [n for n in frames.values() if n is not None]
+    lines = [f"{root} (layout {layout})"]
+    lines.append(f"{'videos':14}{len(videos):8}  of {len({v.subject for v in videos})} subjects")
+    lines.append(f"{'frames':14}{sum(counted):8}  in {len(counted)} folders of frames")
+    said = ", ".join(f"{types[type_]} {type_}" for type_ in TYPES)
+    lines.append(f"{'annotated':14}{rows.total():8}  rows of {len(rows)} videos: {said}")
+    there = len(set(rows) & {video.video for video in videos})
+    lines.append(f"{'matched':14}{there:8}  of the {len(rows)} annotated videos are there")
+    for name, meaning in FAULTS.items():
+        found = [fault for fault in faults if fault.name == name]
+        lines.append(f"{name:14}{len(found):8}  {meaning}")
+        for fault in found:
+            path = "" if fault.path in fault.what else _below(fault.path, root)
+            parts = [part for part in (fault.video, path, fault.what) if part]
+            lines.append(f"{'':24}{': '.join(parts)}")
+    return "\n".join(lines)
+
+
+def _below(path: str, root: Path) -> str:
+    """A path as it lies in the dataset's folder."""
+    return str(Path(path).relative_to(root)) if Path(path).is_relative_to(root) else path

@@ -1,0 +1,213 @@
+"""check, on small trees with the benchmarks' true names: each planted fault is found, and named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from test_cli import run
+
+from mespot import annotation, layouts
+from mespot.check import check
+from mespot.errors import InputError
+from mespot.settings import Annotation, Decode
+from mespot.video import frame_files
+
+CAS_ME_SQ_CLIPS = {  # the endings of the true folders' names
+    "0101": "disgustingteeth",
+    "0102": "eatingworms",
+    "0401": "girlcrashing",
+    "0402": "beatingpregnantwoman",
+    "0502": "funnyerrors",
+    "0503": "unnyfarting",
+    "0505": "funnyinnovations",
+    "0507": "climbingthewall",
+    "0508": "funnydunkey",
+}
+UNANNOTATED = ["casme_015_0508", "casme_023_0503"]
+TABLES = ("CASME_sq_code_final.xlsx", "cas_me_sq_30fps.csv", "SAMM_LongVideos.xlsx", "samm_lv_25fps.csv")  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def sources(shared) -> dict[str, annotation.Source]:
+    """The real annotations, by their files' names."""
+    folder = shared / "data" / "annotations"
+    return {name: annotation.read(folder / name, 8 if "SAMM" in name else 1) for name in TABLES}
+
+
+def frames(folder: Path, *names: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).touch()
+
+
+def cas_me_sq_tree(root: Path, videos, name: str = "img00{}.jpg") -> None:
+    """Three frames for each of the videos, in the folders as distributed, and the misplaced one."""
+    for video in videos:
+        _, subject, code = video.split("_")
+        person = str(int(subject))
+        folder = root / f"s{person}" / f"{person}_{code}{CAS_ME_SQ_CLIPS[code]}"
+        frames(folder, *(name.format(n) for n in (1, 2, 3)))
+    frames(root / "s19" / "23_0502funnyerrors", name.format(1))
+
+
+def samm_lv_tree(root: Path, videos) -> None:
+    for video in videos:
+        folder = video.removeprefix("samm_")
+        frames(root / folder, *(f"{folder}_{n:04d}.jpg" for n in (1, 2, 3)))
+
+
+def table_of(out: Path) -> dict[str, list[str]]:
+    """The videos of each fault."""
+    table = pd.read_csv(out, keep_default_na=False)
+    return {fault: list(rows["video"]) for fault, rows in table.groupby("fault")}
+
+
+@pytest.mark.parametrize(
+    ("inside", "name"),
+    [
+        ("rawpic", "img00{}.jpg"),
+        ("longVideoFaceCropped", "img_{}.jpg"),
+        ("longVideoFaceCropped/longVideoFaceCropped", "img_{}.jpg"),
+    ],
+)
+def test_cas_me_sq_as_distributed(sources, tmp_path, inside, name):
+    source = sources["CASME_sq_code_final.xlsx"]
+    videos = [*source.rows["video"].unique(), *UNANNOTATED]
+    cas_me_sq_tree(tmp_path / "CAS(ME)^2" / inside, set(videos) - {"casme_030_0505"}, name)
+    compared = source.path.with_name("cas_me_sq_30fps.csv")
+    out = tmp_path / "check.csv"
+    arguments = ("--layout", "cas_me_sq", "--root", tmp_path / "CAS(ME)^2")
+    done = run("check", *arguments, "--annotation", source.path, "--compare", compared, "--out", out)  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    printed = " ".join(done.stdout.split())
+    assert "videos 96 of 22 subjects" in printed
+    assert "annotated 357 rows of 95 videos: 300 macro, 57 micro" in printed
+    assert "matched 94 of the 95 annotated videos are there" in printed
+    rows = (source.rows["video"] == "casme_030_0505").sum()
+    assert f"missing 1 annotated videos that are not there casme_030_0505: {rows} annotated rows" in printed  # fmt: skip
+    assert "s19/23_0502funnyerrors: lies in s19, but its name is of s23" in printed
+    assert "disagreement 0" in printed
+    found = table_of(out)
+    assert found["missing"] == ["casme_030_0505"]
+    assert found["misplaced"] == ["casme_023_0502"]
+    assert found["unannotated"] == UNANNOTATED
+    # Every annotated frame lies beyond three frames; those of a missing video are not looked up.
+    assert set(found["beyond_end"]) == set(source.rows["video"]) - {"casme_030_0505"}
+
+
+def test_the_misplaced_folder_is_offered_where_its_video_is_missing(sources, tmp_path):
+    source = sources["CASME_sq_code_final.xlsx"]
+    videos = set(source.rows["video"]) - {"casme_023_0502"}
+    cas_me_sq_tree(tmp_path / "rawpic", videos)
+    text = check("cas_me_sq", tmp_path, source.path, None, None, Decode())
+    lost = len(source.rows) - source.rows["video"].isin(videos).sum()
+    assert f"casme_023_0502: {lost} annotated rows; by its name it is " in text
+    assert "rawpic/s19/23_0502funnyerrors" in text
+
+
+@pytest.mark.parametrize("inside", ["", "SAMM_longvideos", "SAMM_longvideos/SAMM_longvideos"])
+def test_samm_lv_as_distributed(sources, tmp_path, inside):
+    source = sources["SAMM_LongVideos.xlsx"]
+    samm_lv_tree(tmp_path / inside, set(source.rows["video"]) - {"samm_032_6"})
+    frames(tmp_path / inside / "032_3", "032_6_0004.jpg")  # a frame of the missing video
+    (tmp_path / inside / "006_1" / "006_1_0002.jpg").unlink()
+    frames(tmp_path / inside / "old codes", "x.jpg")
+    out = tmp_path / "check.csv"
+    compared = source.path.with_name("samm_lv_25fps.csv")
+    settings = Decode(fps=25, frames_fps=200)
+    text = " ".join(check("samm_lv", tmp_path, source.path, compared, out, settings).split())
+    assert "annotated 502 rows of 147 videos: 343 macro, 159 micro" in text
+    found = table_of(out)
+    assert found["missing"] == ["samm_032_6"]
+    assert found["misplaced"] == ["", "samm_032_3"]
+    assert "old codes: is not named as 006_1 is" in text
+    assert "1 frames are not named as its own are; the first is 032_6_0004.jpg" in text
+    assert found["broken"] == ["samm_006_1"]
+    assert "frame 2 is missing" in text
+    assert len(found["disagreement"]) == 29
+    assert "row 488 says 1025; SAMM_LongVideos.xlsx wins" in text
+
+
+def test_own_videos_and_one_csv(tmp_path):
+    for video in ("anna/one", "anna/two", "ben/three"):
+        frames(tmp_path / "videos" / video, "1.png", "2.png")
+    (tmp_path / "videos" / "ben" / "cut.mp4").write_bytes(b"\0\0\0 ftypisom")
+    (tmp_path / "videos" / "carla").mkdir()
+    table = "subject,video,type,onset,apex,offset,au\nanna,one,macro,0,1,1,12\nben,three,micro,0,1,5,4\n"
+    (tmp_path / "annotation.csv").write_text(table + ",four,micro,3,4,5,4\n")
+    out = tmp_path / "check.csv"
+    check("videos", tmp_path, tmp_path / "annotation.csv", None, out, Decode())
+    assert table_of(out) == {
+        "": ["one"],
+        "missing": ["four"],
+        "misplaced": [""],
+        "broken": ["cut"],
+        "beyond_end": ["three"],
+        "unannotated": ["cut", "two"],
+    }
+    text = check("videos", tmp_path, None, None, None, Decode())
+    assert "missing              0" in text
+    assert "videos/carla: no video and no folder of frames lies in it" in text
+
+
+def test_published_segments(sources, tmp_path):
+    source = sources["samm_lv_25fps.csv"]
+    for video in sorted(set(source.rows["video"]))[1:]:
+        frames(tmp_path / "train" / video[:8], f"{video}_0000.npz")
+    text = check("features", tmp_path, source.path, None, None, Decode(fps=25))
+    assert "samm_006_1: 7 annotated rows" in text
+    assert "broken               0" in text
+    assert "beyond_end           0" in text
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("eve,one,macro,0,1,1,4", "row 2: one is annotated as subject 'eve'"),
+        ("anna,one,wide,0,1,1,4", "row 2: type 'wide'"),
+        ("anna,one,macro,x,1,1,4", "row 2: onset is 'x'"),
+        ("anna,seven,macro,0,1,1,4", "none of its 1 videos is there: it names seven"),
+    ],
+)
+def test_what_would_stop_training_stops_here(tmp_path, row, message):
+    frames(tmp_path / "videos" / "anna" / "one", "1.png", "2.png")
+    csv = tmp_path / "a.csv"
+    csv.write_text(f"subject,video,type,onset,apex,offset,au\n{row}\n")
+    with pytest.raises(InputError, match=message):
+        check("videos", tmp_path, csv, None, None, Decode())
+    done = run("check", "--layout", "videos", "--root", tmp_path, "--annotation", csv)
+    assert done.exit_code == 2
+    assert done.stderr.count("\n") == 1
+
+
+def test_unpadded_frames_are_read_in_their_order(tmp_path):
+    folder = tmp_path / "longVideoFaceCropped" / "s27" / "27_0505funnyinnovations"
+    folder.mkdir(parents=True)
+    for n in range(1, 13):
+        Image.fromarray(np.full((4, 4), n, np.uint8)).save(folder / f"img_{n}.png")
+    (video,) = layouts.find("cas_me_sq", tmp_path)
+    assert [path.name for path in frame_files(Path(video.path))] == [
+        f"img_{n}.png" for n in range(1, 13)
+    ]
+
+
+def test_rows_of_videos_without_a_face_are_left_out_by_name(sources):
+    """Those that defeat the detector (032_3, 032_6), and the one whose nose region is empty."""
+    for name, failed in (
+        ("SAMM_LongVideos.xlsx", ["samm_032_3", "samm_032_6"]),
+        ("CASME_sq_code_final.xlsx", ["casme_030_0505"]),
+    ):
+        source = sources[name]
+        lengths = {
+            row.video: (row.subject, 10**6)
+            for row in source.rows.itertuples()
+            if row.video not in failed
+        }
+        kept, _, decisions = annotation.normalise(source, lengths, failed, Annotation())
+        lost = [line["video"] for line in decisions if line["rule"] == "video_failed"]
+        assert set(lost) == set(failed)
+        assert len(kept) + len(lost) == len(source.rows)
