@@ -11,10 +11,15 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
 REFERENCE = Path(os.environ.get("MESPOT_REFERENCE", SHARED / "reference"))
+
+# A slow machine is no fault of the code: no test fails for the time that it took.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -130,11 +130,11 @@ def _landmarks(aligned: In, align: In, out: Out, settings: Settings = "{}") -> N
 
 
 @command("flow", per_video=True)
-def _flow(aligned: In, out: Out, settings: Settings = "{}") -> None:
+def _flow(aligned: In, out: Out, threads: int = 1, settings: Settings = "{}") -> None:
     """TV-L1 optical flow from each aligned frame to the next."""
     from mespot.flow import flow
 
-    flow(aligned, out, Flow.parse(settings))
+    flow(aligned, out, Flow.parse(settings), threads)
 
 
 @command("roi", per_video=True)

@@ -1,27 +1,46 @@
-"""flow: TV-L1 from each aligned frame to the next."""
+"""flow: TV-L1 from each aligned frame to the next.
+
+One meaning (`tvl1`, the CUDA variant of Dual TV-L1 in plain PyTorch) and two fast paths, `tvl1_cpu` and
+`tvl1_cuda`; OpenCV's CPU variant is another method (docs/methods.md).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import ctypes
+import itertools
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, TypeVar
 
-import cv2
 import numpy as np
 
 from mespot import store, video
+from mespot.errors import InputError
 from mespot.progress import progress
 from mespot.settings import Flow
 
-# Pairs solved at once: on a CPU what stays in its cache, on a GPU what fills it.
-CPU_BATCH, GPU_BATCH = 16, 256
-# (B, H, W) float32 first and second frames on a 0-255 scale to flow (B, 2, H, W) px.
-Solver = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Item = TypeVar("Item")
+# Pairs solved at once: what keeps the threads of a CPU busy, and what fills a GPU (H200: 132
+# multiprocessors, four pairs each).
+CPU_BATCH, GPU_BATCH = 32, 528
+# Consecutive frames (B + 1, H, W) uint8 to flow (B, 2, H, W) float32 px.
+Solver = Callable[[np.ndarray], np.ndarray]
 
 
-def flow(aligned: Path, out: Path, settings: Flow) -> None:
-    """Write `flow` (T-1, 2, S, S) int16, 1/256 px/frame: row t is the motion from frame t to t+1."""
+def flow(aligned: Path, out: Path, settings: Flow, threads: int = 1) -> None:
+    """Write `flow` (T-1, 2, S, S) int16, 1/256 px/frame: row t is the motion from frame t to t+1.
+
+    The file's attribute `backend` says which solver it was, `saturated` how many components were beyond
+    the +-128 px that int16 reaches. Frames are read while the batch before is solved, and that one is
+    written meanwhile; `threads` solve on a CPU, or compress what a GPU solved. Raises InputError for a
+    backend that cannot be had here.
+    """
     about = video.info(aligned)
-    solve, batch = solver(settings)
+    backend = choose(settings.backend)
+    solve = SOLVERS[backend](settings, threads)
+    batch = GPU_BATCH if backend == "cuda" else CPU_BATCH
     shape = (about.n_frames - 1, 2, about.height, about.width)
     with store.create(
         out,
@@ -30,36 +49,98 @@ def flow(aligned: Path, out: Path, settings: Flow) -> None:
         units="px/frame / 256",
         fps=about.fps,
         source=about.source,
+        backend=backend,
     ) as file:
         rows = store.frames_dataset(file, "flow", shape, np.int16)
-        start = 0
-        batches = progress(_batches(aligned, batch), f"flow {aligned.stem}", len(rows), batch)
-        for frames in batches:
-            motion = solve(frames[:-1], frames[1:])
-            rows[start : start + len(motion)] = store.flow_to_int16(motion)
-            start += len(motion)
+        batches = ahead(map(solve, ahead(_batches(aligned, batch))))
+        solved = progress(batches, f"flow {aligned.stem}", len(rows), batch)
+        # A CPU solves far fewer pairs than one thread compresses, a GPU more.
+        writers = threads if backend == "cuda" else 0
+        saturated = store.write_flow(rows, (row for part in solved for row in part), writers)
+        file.attrs["saturated"] = saturated
+    if saturated:
+        print(
+            f"warning: {aligned}: {saturated} components of the flow are beyond 128 px/frame and were "
+            "held there",
+            file=sys.stderr,
+        )
 
 
-def solver(settings: Flow) -> tuple[Solver, int]:
-    """The solver that the settings name, and how many pairs it takes at once."""
-    if settings.solver == "opencv":
-        return _opencv(settings), 1
+def choose(backend: str) -> str:
+    """The backend itself; of `auto`, cuda where there is a GPU, else cpu. Raises InputError."""
+    if backend not in ("auto", "cuda"):
+        return backend
+    if gpu():
+        return "cuda"
+    if backend == "cuda":
+        raise InputError(
+            "flow.backend: cuda: there is no GPU that PyTorch can use; take auto or cpu"
+        )
+    return "cpu"
+
+
+def gpu() -> bool:
+    """Whether PyTorch can use a GPU; it is imported (seconds) only where there is a driver."""
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
     import torch
 
-    from mespot.tvl1 import tvl1
+    return torch.cuda.is_available()
 
+
+def ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """Yield `items`, the next of which is made in a thread meanwhile."""
+    iterator, end = iter(items), object()
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, iterator, end)
+        while (item := coming.result()) is not end:
+            coming = pool.submit(next, iterator, end)
+            yield item
+
+
+def _parameters(settings: Flow) -> dict[str, Any]:
+    """The solver's own parameters, by the names that all of `tvl1` take."""
+    return settings.model_dump(exclude={"backend"})
+
+
+def _cpu(settings: Flow, threads: int) -> Solver:
+    from mespot.tvl1_cpu import tvl1
+
+    def solve(frames: np.ndarray) -> np.ndarray:
+        frames = frames.astype(np.float32)
+        return tvl1(frames[:-1], frames[1:], **_parameters(settings), threads=threads)
+
+    return solve
+
+
+def _torch(settings: Flow, threads: int, fast: bool = False) -> Solver:
+    import torch
+
+    if fast:
+        from mespot.tvl1_cuda import tvl1
+    else:
+        from mespot.tvl1 import tvl1
+    torch.set_num_threads(threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    parameters = settings.model_dump(exclude={"solver"})
 
-    def solve(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        pair = (torch.from_numpy(frames).to(device) for frames in (first, second))
-        return tvl1(*pair, **parameters).cpu().numpy()
+    def solve(frames: np.ndarray) -> np.ndarray:
+        frames = torch.from_numpy(frames).to(device).float()
+        return tvl1(frames[:-1], frames[1:], **_parameters(settings)).cpu().numpy()
 
-    return solve, GPU_BATCH if device == "cuda" else CPU_BATCH
+    return solve
 
 
-def _opencv(settings: Flow) -> Solver:
+def _cuda(settings: Flow, threads: int) -> Solver:
+    return _torch(settings, threads, fast=True)
+
+
+def _opencv(settings: Flow, threads: int) -> Solver:
     """OpenCV's CPU variant; it differs from the CUDA variant (docs/methods.md)."""
+    import cv2
+
+    cv2.setNumThreads(threads)
     cpu = cv2.optflow.DualTVL1OpticalFlow_create(
         tau=settings.tau,
         lambda_=settings.lam,
@@ -73,19 +154,28 @@ def _opencv(settings: Flow) -> Solver:
         scaleStep=settings.scale_step,
     )
 
-    def solve(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    def solve(frames: np.ndarray) -> np.ndarray:
         # OpenCV takes float frames on a 0-1 scale, and keeps the last flow unless given none.
-        pairs = zip(first / np.float32(255), second / np.float32(255), strict=True)
+        frames = frames / np.float32(255)
+        pairs = itertools.pairwise(frames)
         return np.stack([cpu.calc(a, b, None).transpose(2, 0, 1) for a, b in pairs])
 
     return solve
 
 
+SOLVERS: dict[str, Callable[[Flow, int], Solver]] = {
+    "torch": _torch,
+    "cpu": _cpu,
+    "cuda": _cuda,
+    "opencv": _opencv,
+}
+
+
 def _batches(aligned: Path, batch: int) -> Iterator[np.ndarray]:
-    """Frames (<= batch + 1, H, W) float32; each batch begins with the last frame of the one before."""
+    """Frames (<= batch + 1, H, W) uint8; each batch begins with the last frame of the one before."""
     frames: list[np.ndarray] = []
     for frame in video.read(aligned):
-        frames.append(frame.astype(np.float32))
+        frames.append(frame)
         if len(frames) == batch + 1:
             yield np.stack(frames)
             frames = frames[-1:]

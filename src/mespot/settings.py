@@ -68,13 +68,13 @@ class Landmarks(Settings):
 
 
 class Flow(Settings):
-    solver: Literal["tvl1", "opencv"] = "tvl1"
+    backend: Literal["auto", "torch", "cpu", "cuda", "opencv"] = "auto"
     tau: Positive = 0.25
     lam: Positive = 0.15
     theta: Positive = 0.3
     scales: Count = 5
     warps: Count = 5
-    epsilon: Positive = 0.01
+    epsilon: Annotated[float, Field(ge=0)] = 0.01
     iterations: Count = 300
     scale_step: Annotated[float, Field(gt=0, lt=1)] = 0.8
 

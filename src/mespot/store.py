@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +21,7 @@ from mespot.errors import InputError
 
 # Libraries whose version can change the numbers in a file.
 LIBRARIES = ("numpy", "opencv-contrib-python", "torch", "av", "dlib-bin", "h5py")
+LEVEL = 3  # of zstd
 FLOW_UNIT = 1 / 256  # px of one step of stored flow; int16 then reaches +-128 px
 
 
@@ -76,13 +79,69 @@ def frames_dataset(
 ) -> h5py.Dataset:
     """A compressed dataset (time, ...): Blosc2 zstd with bit shuffle (Choices in DESIGN.md)."""
     chunks = (min(frames_a_chunk, max(shape[0], 1)), *shape[1:])
-    compression = hdf5plugin.Blosc2(cname="zstd", clevel=3, filters=hdf5plugin.Blosc2.BITSHUFFLE)
+    compression = hdf5plugin.Blosc2(
+        cname="zstd", clevel=LEVEL, filters=hdf5plugin.Blosc2.BITSHUFFLE
+    )
     return file.create_dataset(name, shape, dtype, chunks=chunks, compression=compression)
 
 
-def flow_to_int16(flow: np.ndarray) -> np.ndarray:
-    """Flow in px/frame as int16 steps of 1/256 px; what is beyond +-128 px is held at the end."""
-    return np.clip(np.rint(flow / FLOW_UNIT), -32768, 32767).astype(np.int16)
+def flow_to_int16(flow: np.ndarray) -> tuple[np.ndarray, int]:
+    """Flow in px/frame as int16 steps of 1/256 px, and how many components were beyond +-128 px.
+
+    Those are held at the end.
+    """
+    steps = np.rint(flow / FLOW_UNIT)
+    held = np.clip(steps, -32768, 32767)
+    return held.astype(np.int16), int(np.count_nonzero(held != steps))
+
+
+def write_flow(rows: h5py.Dataset, flows: Iterable[np.ndarray], threads: int = 0) -> int:
+    """Write flows (2, H, W) px to consecutive `rows`; returns how many components were held.
+
+    With `threads` they are compressed there and put into the file as they are: HDF5 itself compresses
+    one chunk after the other, some 2000 of 256 x 256 a second.
+    """
+    saturated = 0
+    for index, (chunk, beyond) in enumerate(_encoded(flows, threads)):
+        saturated += beyond
+        if isinstance(chunk, bytes):
+            rows.id.write_direct_chunk((index, 0, 0, 0), chunk)
+        else:
+            rows[index] = chunk
+    return saturated
+
+
+def _encoded(flows: Iterable[np.ndarray], threads: int) -> Iterator[tuple[np.ndarray | bytes, int]]:
+    if not threads:
+        yield from map(flow_to_int16, flows)
+        return
+    import blosc2  # seconds: only where it is needed
+
+    blosc2.set_nthreads(1)
+    blosc2.set_releasegil(True)
+    settings = {
+        "codec": blosc2.Codec.ZSTD,
+        "clevel": LEVEL,
+        "filters": [blosc2.Filter.BITSHUFFLE],
+        "filters_meta": [0],
+        "typesize": 2,
+        "nthreads": 1,
+    }
+
+    def encode(flow: np.ndarray) -> tuple[bytes, int]:
+        steps, beyond = flow_to_int16(flow)
+        return blosc2.SChunk(
+            chunksize=steps.nbytes, data=steps, cparams=settings
+        ).to_cframe(), beyond
+
+    waiting: deque[Future[tuple[bytes, int]]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for flow in flows:
+            waiting.append(pool.submit(encode, flow))
+            if len(waiting) > 2 * threads:  # no more of a long video in memory than that
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def blocks(n: int, size: int) -> Iterator[slice]:

@@ -10,10 +10,11 @@ rule flow:
         f"{R}/benchmarks/flow/{{dataset}}/{{video}}.tsv"
     conda:
         "../../envs/mespot.yaml"
+    threads: 4
     resources:
         gpu=1,
     params:
         stage=stage("flow"),
     shell:
         "mespot flow --aligned {input.aligned:q} --out {output:q}"
-        " --settings {params.stage[config]:q} 2> {log:q}"
+        " --threads {threads} --settings {params.stage[config]:q} 2> {log:q}"
