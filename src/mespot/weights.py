@@ -30,16 +30,18 @@ import urllib.request
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 
 from mespot.errors import InputError
 from mespot.progress import progress
 from mespot.store import replacing
+
+if TYPE_CHECKING:  # it takes seconds, and where weights are is asked before anything runs
+    import torch
 
 RELEASES = {
     "retinaface": "https://github.com/ternaus/retinaface/releases/download/0.01/"
@@ -77,6 +79,8 @@ def find(name: str) -> Path:
 
 def load(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
     """The tensors of a file that `import_weights` wrote; InputError if they have not these shapes."""
+    from safetensors.torch import load_file
+
     try:
         state = load_file(path)
     except (OSError, SafetensorError) as error:
@@ -92,7 +96,7 @@ def facts(path: Path) -> dict[str, str]:
     what the network expects to see. Raises InputError.
     """
     try:
-        with safe_open(path, "pt") as file:
+        with safe_open(path, "np") as file:
             return json.loads(file.metadata()["mespot"])
     except (OSError, SafetensorError, TypeError, KeyError, ValueError) as error:
         raise InputError(f"{path}: {NO_WEIGHTS} ({error!r})") from None
@@ -131,6 +135,8 @@ def import_weights(name: str, path: Path) -> Path:
     come from; names behind `module.` tell RetinaFace's authors apart. Raises InputError that names
     every tensor that is missing, unknown, of another shape or not finite.
     """
+    from safetensors.torch import save_file
+
     out, shapes = _path(name), _shapes(name)
     content = _read(path)
     given = content.get("state_dict", content)
@@ -164,6 +170,8 @@ def _path(name: str) -> Path:
 
 def _check(path: Path, shapes: Mapping[str, tuple[int, ...]], state: Mapping[str, Any]) -> None:
     """Raise InputError with a line for each tensor that is not as expected."""
+    import torch
+
     faults = []
     for name, shape in shapes.items():
         tensor = state.get(name)
@@ -182,6 +190,8 @@ def _check(path: Path, shapes: Mapping[str, tuple[int, ...]], state: Mapping[str
 
 def _is_plain(tensor: Any) -> bool:
     """Whether it is a tensor that has nothing but its numbers: checkpoints may hold other kinds."""
+    import torch
+
     return (
         type(tensor) is torch.Tensor
         and not vars(tensor)
@@ -252,6 +262,8 @@ def _read(path: Path) -> dict[Any, Any]:
     nothing can be put and that refuses to be called. Names that torch knows keep torch's meaning,
     and those that it bans (`os`, `sys`) stay banned. Raises InputError.
     """
+    import torch
+
     try:
         with _opened(path) as file:
             shells = [(_shell(name), name) for name in sorted(_names(file))]
@@ -332,51 +344,6 @@ def _brief(error: Exception) -> str:
     return said[0] if said else f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
 
 
-# Networks
-
-
 def _shapes(name: str) -> dict[str, tuple[int, ...]]:
     """Names and shapes of a network's tensors."""
-    if name == "san":
-        from mespot.faces import san
-
-        return san.shapes()
-    return _retinaface_shapes()
-
-
-def _retinaface_shapes() -> dict[str, tuple[int, ...]]:
-    """RetinaFace on ResNet-50 (arXiv 1905.00641, 1512.03385), named as in retinaface-pytorch."""
-    shapes: dict[str, tuple[int, ...]] = {}
-
-    def convolution(name: str, norm: str, out: int, into: int, side: int) -> None:
-        shapes[f"{name}.weight"] = (out, into, side, side)
-        for part in ("weight", "bias", "running_mean", "running_var"):
-            shapes[f"{norm}.{part}"] = (out,)
-
-    def pair(name: str, out: int, into: int, side: int) -> None:
-        convolution(f"{name}.0", f"{name}.1", out, into, side)
-
-    convolution("body.conv1", "body.bn1", 64, 3, 7)
-    into = 64
-    for layer, (width, blocks) in enumerate(((64, 3), (128, 4), (256, 6), (512, 3)), start=1):
-        for number in range(blocks):
-            block = f"body.layer{layer}.{number}"
-            if number == 0:
-                pair(f"{block}.downsample", 4 * width, into, 1)
-            convolution(f"{block}.conv1", f"{block}.bn1", width, into, 1)
-            convolution(f"{block}.conv2", f"{block}.bn2", width, width, 3)
-            convolution(f"{block}.conv3", f"{block}.bn3", 4 * width, width, 1)
-            into = 4 * width
-    for level in (1, 2, 3):
-        pair(f"fpn.output{level}", 256, 256 << level, 1)
-        pair(f"ssh{level}.conv3X3", 128, 256, 3)
-        pair(f"ssh{level}.conv5X5_1", 64, 256, 3)
-        for name in ("conv5X5_2", "conv7X7_2", "conv7x7_3"):
-            pair(f"ssh{level}.{name}", 64, 64, 3)
-        # Two anchors each: face or not, a box, five points.
-        for head, size in (("ClassHead", 4), ("BboxHead", 8), ("LandmarkHead", 20)):
-            shapes[f"{head}.{level - 1}.conv1x1.weight"] = (size, 256, 1, 1)
-            shapes[f"{head}.{level - 1}.conv1x1.bias"] = (size,)
-    for level in (1, 2):
-        pair(f"fpn.merge{level}", 256, 256, 3)
-    return shapes
+    return import_module(f"mespot.faces.{name}").shapes()

@@ -1,3 +1,7 @@
+for dataset in cfg.datasets:
+    check_detectors(dataset)
+
+
 rule align:
     """Find the face, register every frame to it, crop."""
     input:

@@ -18,35 +18,41 @@ from torch import nn
 
 from mespot import weights
 from mespot.errors import InputError
+from mespot.faces import LandmarkDetector, inference
+from mespot.settings import Landmarks
 
 POINTS = 68
 SIDE = 128  # px, the network's input
 STRIDE = 8  # px of the input for one cell of a heatmap
 EXPAND = 0.2  # of the face's width and height, added on each side
-# Cells around a peak, on each side, that a point is the mean of. No weight depends on it: the
-# published code takes it from the checkpoint's `args`, and its scripts set 3.
-PATCH = 4
 # Frames that go through the network at once: about 25 MB each.
 BATCH = {"cpu": 4, "cuda": 64}
+
+
+def landmark_detector(settings: Landmarks) -> LandmarkDetector:
+    return San(weights.find("san"), settings.patch)
 
 
 class San:
     """The network with its weights, on the GPU if there is one.
 
-    `path` is the safetensors file that `mespot weights import san FILE` writes. Raises InputError
-    where it is missing or holds other tensors.
+    `path` is the safetensors file that `mespot weights import san FILE` writes; `patch`, how many
+    cells around a peak, on each side, a point is the mean of: no weight depends on it, and the
+    published code takes it from the checkpoint's `args`. Raises InputError where the file is
+    missing or holds other tensors.
     """
 
-    def __init__(self, path: Path, patch: int = PATCH):
-        torch.set_num_threads(1)  # sums in another order give other bytes; videos share the cores
-        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+    starts_from_box = False
+
+    def __init__(self, path: Path, patch: int):
+        self.device = inference.device()
         self.patch = patch
         with torch.device("meta"):  # no time spent on weights that are replaced at once
             self.network = Network()
         self.network.load_state_dict(weights.load(path, shapes()), assign=True)
         self.network.to(self.device).eval()
 
-    def find_landmarks(self, images: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    def __call__(self, images: np.ndarray, boxes: np.ndarray) -> np.ndarray:
         """Points (N, 68, 2) px, float64, of the faces in `boxes` (N, 4) px as x0, y0, x1, y1.
 
         `images` is (N, H, W, 3) RGB uint8. The same images and boxes give the same bytes on the same
@@ -67,13 +73,7 @@ class San:
 
     def heatmaps(self, inputs: torch.Tensor) -> np.ndarray:
         """The last stage's heatmaps (N, 69, 16, 16) of inputs (N, 3, 128, 128); the last: no point."""
-        # Benchmarking picks another algorithm from run to run, TF32 keeps 10 bits of the mantissa.
-        with (
-            torch.inference_mode(),
-            torch.backends.cudnn.flags(
-                enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-            ),
-        ):
+        with inference.exact():
             return self.network(inputs.to(self.device)).cpu().numpy()
 
 
