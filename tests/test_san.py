@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import subprocess
 import sys
-import zlib
 
+import made
 import numpy as np
 import pytest
 import torch
 from conftest import REFERENCE
+from safetensors.torch import save_file
 
 from mespot import weights
 from mespot.errors import InputError
@@ -38,10 +38,7 @@ def published():
 def network(published, tmp_path_factory):
     """The network with the reference's weights, which came by way of a published checkpoint."""
     _, manifest = published
-    state = {
-        f"module.{name}": filled(manifest["tag"] + name, name, shape)
-        for name, shape in manifest["state_dict"].items()
-    }
+    state = made.state(manifest["state_dict"], manifest["tag"], "module.")
     folder = tmp_path_factory.mktemp("san")
     path = folder / "checkpoint_49.pth.tar"
     content = {"epoch": 49, "args": argparse.Namespace(arch="itn_cpm"), "state_dict": state}
@@ -50,15 +47,6 @@ def network(published, tmp_path_factory):
         patch.setenv("MESPOT_WEIGHTS", str(folder))
         weights.import_weights("san", path)
         return san.San(weights.find("san"), manifest["softargmax_patch"])
-
-
-def filled(seed, name, shape):
-    """A tensor by the rule of the reference's README."""
-    generator = torch.Generator().manual_seed(zlib.crc32(seed.encode()))
-    values = torch.randn(shape, generator=generator)
-    if len(shape) >= 2:
-        return values * math.sqrt(2 / math.prod(shape[1:]))
-    return values * 0.01 + (1 if name.endswith("weight") else 0)
 
 
 def test_it_is_the_published_network(published):
@@ -100,13 +88,13 @@ def test_its_points_are_the_published_ones(published, network):
     """Measured on the reference: 7e-5 px."""
     data, _ = published
     images, boxes = data["image"][None], data["face_box"][None]
-    points = network.find_landmarks(images, boxes)
+    points = network(images, boxes)
     assert points.shape == (1, 68, 2)
     np.testing.assert_allclose(points[0], data["locations_image"], **PIXEL)
     assert np.median(np.abs(points[0] - data["locations_image"])) < 1e-4
-    np.testing.assert_array_equal(network.find_landmarks(images, boxes), points)
+    np.testing.assert_array_equal(network(images, boxes), points)
     with_another = np.concatenate([images[:, ::-1], images])
-    both = network.find_landmarks(with_another, boxes.repeat(2, axis=0))
+    both = network(with_another, boxes.repeat(2, axis=0))
     np.testing.assert_allclose(both[1], points[0], **PIXEL)
 
 
@@ -125,10 +113,10 @@ def test_each_frame_is_seen_by_itself_and_few_at_a_time(network, monkeypatch):
     rng = np.random.default_rng(1)
     images = rng.integers(0, 256, (n, 90, 120, 3), dtype=np.uint8)
     boxes = np.tile([20.0, 10.0, 80.0, 75.0], (n, 1)) + rng.uniform(-9, 9, (n, 4))
-    together = network.find_landmarks(images, boxes)
+    together = network(images, boxes)
     assert seen == [size, size, 1]
     for i in range(n):
-        alone = network.find_landmarks(images[i : i + 1], boxes[i : i + 1])
+        alone = network(images[i : i + 1], boxes[i : i + 1])
         np.testing.assert_array_equal(alone[0], together[i])
 
 
@@ -184,10 +172,10 @@ def test_a_box_beside_the_image_is_named_with_its_frame(box):
 
 def test_weights_that_are_missing_or_others_are_named(tmp_path):
     with pytest.raises(InputError, match="san.safetensors: not weights that"):
-        san.San(tmp_path / "san.safetensors")
-    weights.save_file({"stage1.0.bias": torch.zeros(3)}, tmp_path / "san.safetensors")
+        san.San(tmp_path / "san.safetensors", patch=4)
+    save_file({"stage1.0.bias": torch.zeros(3)}, tmp_path / "san.safetensors")
     with pytest.raises(InputError, match="netG_A.model.1.weight: missing") as error:
-        san.San(tmp_path / "san.safetensors")
+        san.San(tmp_path / "san.safetensors", patch=4)
     assert "stage1.0.bias: (3,) where shape (128,) was expected" in str(error.value)
 
 
