@@ -13,6 +13,7 @@ from pathlib import Path
 
 import cv2
 import h5py
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -374,3 +375,70 @@ def test_published_features_methods_seeds_and_ways_of_choosing(shared, tmp_path)
     more["methods"]["mespot"]["seeds"] = 2
     jobs = workflow.run("--dry-run", config=more).stdout
     assert set(re.findall(r"^rule train:\n(?:.*\n)*?.*run=(\S+),", jobs, re.M)) == {"mespot/seed_2"}
+
+
+def test_the_papers_detectors_go_through_every_stage(tmp_path, monkeypatch):
+    """RetinaFace and SAN with made weights, on a demo worked at 5 frames/s: 40 frames in all.
+
+    RetinaFace's are made to find a face where the demo's is; what SAN finds means nothing.
+    """
+    import made
+    import torch
+
+    from mespot import weights
+    from mespot.faces import dlib, san
+
+    shown = Demo(**TINY["demo"])
+    person, script = demo.make_subject("cas_me_sq", 0, shown), demo.script("cas_me_sq", 0, 0, shown)
+    frames = [frame for frame, _ in demo.render(person, script, shown)][:60:20]
+    boxes = np.array([dlib.detect_faces(frame)[0] for frame in frames])
+    monkeypatch.setenv("MESPOT_WEIGHTS", str(tmp_path / "weights"))
+
+    workflow = Workflow(
+        tmp_path / "work",
+        TINY
+        | {
+            "datasets": {
+                "color": {"layout": "cas_me_sq", "demo": True, "fps": 5, "frames_fps": 30}
+            },
+            "align": {"size": 96, "detector": "retinaface", "every": 10},
+            "landmarks": {"detector": "san"},
+        },
+    )
+    for network, state in (
+        ("retinaface", made.retinaface_for(frames, boxes)),
+        ("san", {f"module.{name}": tensor for name, tensor in made.state(san.shapes()).items()}),
+    ):
+        done = workflow.run("--dry-run")
+        assert done.returncode != 0
+        said = done.stdout + done.stderr
+        assert f"{network}.safetensors: no weights of {network}; run `mespot weights" in said
+        assert "Traceback" not in said
+        torch.save(state, tmp_path / f"{network}.pth")
+        weights.import_weights(network, tmp_path / f"{network}.pth")
+
+    done = workflow.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (workflow.results / "report" / "index.html").exists()
+    assert len(pd.read_csv(workflow.results / "summary.csv"))
+    for stage, network in (("align", "retinaface"), ("landmarks", "san")):
+        files = list((workflow.results / "color" / stage).glob("*.h5"))
+        assert len(files) == 2
+        for path in files:
+            with h5py.File(path) as file:
+                assert json.loads(file.attrs["settings"])["detector"] == network
+                facts = json.loads(file.attrs["weights"])
+                assert facts == weights.facts(weights.find(network))
+                values = file["transform" if stage == "align" else "points"][:]
+                assert np.isfinite(values).all()
+                assert len(values) == 20
+
+    assert workflow.would_run() == set()
+    # Other weights are another result.
+    state["module.stage3.0.bias"] += 1
+    torch.save(state, tmp_path / "san.pth")
+    weights.import_weights("san", tmp_path / "san.pth")
+    follows = {"landmarks", "roi", "mdmo", "features", "annotation", *LEARN} - {
+        "spot_cross", "score_cross"
+    }  # fmt: skip
+    assert workflow.would_run() == follows

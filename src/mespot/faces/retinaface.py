@@ -68,10 +68,7 @@ class Detector:
         self.device = inference.device()
         state = weights.load(path, shapes())
         self.trained = TRAINED[weights.facts(path)["trained_by"]]
-        self.network = _network()
-        counts = {name: torch.tensor(0) for name in self.network.state_dict() if _counts(name)}
-        self.network.load_state_dict(state | counts, assign=True)
-        self.network.to(self.device).eval()
+        self.network = filled(state).to(self.device)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Face boxes (N, 4) px as x0, y0, x1, y1, the largest first; they may reach beyond the image.
@@ -91,6 +88,14 @@ def shapes() -> dict[str, tuple[int, ...]]:
     """Names and shapes of the network's tensors, less the counts that only training needs."""
     state = _network().state_dict()
     return {name: tuple(tensor.shape) for name, tensor in state.items() if not _counts(name)}
+
+
+def filled(state: dict[str, torch.Tensor]) -> RetinaFace:
+    """The network with these tensors, as `shapes` has them."""
+    network = _network()
+    counts = {name: torch.tensor(0) for name in network.state_dict() if _counts(name)}
+    network.load_state_dict(state | counts, assign=True)
+    return network.eval()
 
 
 def network_input(image: np.ndarray, trained: Trained) -> torch.Tensor:
