@@ -15,6 +15,8 @@ rule align:
         f"{R}/benchmarks/align/{{dataset}}/{{video}}.tsv"
     conda:
         "../../envs/mespot.yaml"
+    resources:
+        gpu=gpu_of("align"),
     params:
         stage=stage("align"),
     shell:

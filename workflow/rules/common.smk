@@ -156,6 +156,13 @@ def weights_of(detector):
         raise WorkflowError(str(error)) from None
 
 
+def gpu_of(name):
+    """Resources function: a stage whose detector is a network uses a GPU where there is one."""
+    return lambda wildcards: int(
+        bool(weights_of(cfg.stage(name, wildcards.dataset).detector))
+    )
+
+
 def check_detectors(dataset):
     """Say before anything runs which weights are missing."""
     entry = cfg.datasets[dataset]
