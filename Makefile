@@ -31,7 +31,8 @@ schema: .venv/ready  ## the config's JSON schema, from its models
 
 requirements: .venv/ready  ## the exact list, again, from pyproject.toml
 	uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 \
-	  --generate-hashes --extra dev pyproject.toml --output-file envs/requirements.txt
+	  --generate-hashes --override envs/overrides.txt --excludes envs/excludes.txt --extra dev \
+	  pyproject.toml --output-file envs/requirements.txt
 
 .venv/ready: envs/requirements.txt pyproject.toml
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv

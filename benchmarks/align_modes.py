@@ -22,8 +22,9 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter1d, uniform_filter1d
 
-from mespot import align, demo, landmarks, tvl1, video
+from mespot import align, demo, faces, landmarks, tvl1, video
 from mespot.decode import decode
+from mespot.faces.dlib import grey
 from mespot.register import compose, fit_similarity, invert
 from mespot.settings import Align, Decode, Demo
 
@@ -45,8 +46,10 @@ class Clip:
     def __init__(self, path: Path, size: int, limit: int | None = None):
         self.settings = Align(size=size)
         self.fps = video.info(path).fps
-        self.reference = align.find_reference(path, video.info(path), self.settings)
-        self.frames = [frame for frame in align.grey_frames(path)][self.reference.frame : limit]
+        self.detector = faces.face_detector(self.settings)
+        info = video.info(path)
+        self.reference = align.find_reference(path, info, self.detector, self.settings)
+        self.frames = [grey(frame) for frame in video.read(path)][self.reference.frame : limit]
         self.pictures = [align.Picture(f, self.reference.transform) for f in self.frames]
         self.points = self._points()
 
@@ -111,7 +114,7 @@ def ecc(clip: Clip) -> np.ndarray:
 
 @lru_cache(1)
 def registered(clip: Clip) -> np.ndarray:
-    follower = align.Similarity(clip.reference, clip.settings, clip.fps)
+    follower = align.Similarity(clip.reference, clip.detector, clip.settings, clip.fps)
     return np.array([follower.find(frame).transform for frame in clip.frames])
 
 
@@ -262,7 +265,7 @@ def show(title: str, tables: list[dict[str, np.ndarray]]) -> None:
 def show_real(path: Path, clip: Clip) -> None:
     """The nose's and eyes' frame-to-frame motion under each way, and its jitter: what a mean over
     five frames does not explain. Frames that align marks are left out."""
-    follower = align.Similarity(clip.reference, clip.settings, clip.fps)
+    follower = align.Similarity(clip.reference, clip.detector, clip.settings, clip.fps)
     good = np.array([follower.find(f).resemblance for f in clip.frames])
     good = good >= clip.settings.min_resemblance
     good = good[1:] & good[:-1]

@@ -30,7 +30,7 @@ from mespot import config, store, video
 from mespot.align import align
 from mespot.decode import decode
 from mespot.demo import make_video
-from mespot.faces import detect_faces
+from mespot.faces.dlib import detect_faces
 from mespot.flow import SOLVERS
 from mespot.landmarks import landmarks
 from mespot.mdmo import mdmo

@@ -191,6 +191,7 @@ def test_pinned_list_is_complete_exact_and_hashed():
     direct = {requirement.partition("==")[0].partition(">")[0] for requirement in wanted}
     conda = yaml.safe_load((ROOT / "envs" / "mespot.yaml").read_text())["dependencies"][-1]["pip"]
     conda_pins = dict(line.split("==") for line in conda)
-    assert set(conda_pins) == direct
+    # pip would refuse its wish for torch 1.9, which envs/overrides.txt overrides.
+    assert set(conda_pins) == direct - {"retinaface-pytorch"}
     for name, version in conda_pins.items():
         assert version in pins[name], f"envs/mespot.yaml: {name}"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import cv2
 import h5py
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -386,3 +387,71 @@ def test_published_features_methods_seeds_and_ways_of_choosing(shared, tmp_path)
     more["methods"]["mespot"]["seeds"] = 2
     jobs = workflow.run("--dry-run", config=more).stdout
     assert set(re.findall(r"^rule train:\n(?:.*\n)*?.*run=(\S+),", jobs, re.M)) == {"mespot/seed_2"}
+
+
+def test_the_papers_detectors_go_through_every_stage(tmp_path, monkeypatch):
+    """RetinaFace and SAN with made weights, on a demo worked at 5 frames/s: 40 frames in all, since SAN takes a second for each.
+
+    RetinaFace's are made to find a face where the demo's is; what SAN finds means nothing.
+    """
+    import made
+    import torch
+
+    from mespot import weights
+    from mespot.faces import dlib, san
+
+    shown = Demo(**TINY["demo"])
+    person, script = demo.make_subject("cas_me_sq", 0, shown), demo.script("cas_me_sq", 0, 0, shown)
+    frames = [frame for frame, _ in demo.render(person, script, shown)][:60:20]
+    boxes = np.array([dlib.detect_faces(frame)[0] for frame in frames])
+    monkeypatch.setenv("MESPOT_WEIGHTS", str(tmp_path / "weights"))
+
+    workflow = Workflow(
+        tmp_path / "work",
+        TINY
+        | {
+            "datasets": {
+                "color": {"layout": "cas_me_sq", "demo": True, "fps": 5, "frames_fps": 30}
+            },
+            "align": {"size": 96, "detector": "retinaface", "every": 10},
+            "landmarks": {"detector": "san"},
+        },
+    )
+    states = {
+        "retinaface": made.retinaface_for(frames, boxes),
+        "san": made.state(san.shapes(), prefix="module."),
+    }
+
+    def take_up(network: str) -> None:
+        torch.save(states[network], tmp_path / f"{network}.pth")
+        weights.import_weights(network, tmp_path / f"{network}.pth")
+
+    take_up("retinaface")
+    done = workflow.run("--dry-run")
+    assert done.returncode != 0
+    said = done.stdout + done.stderr
+    assert "san.safetensors: no weights of san; run `mespot weights import san FILE`" in said
+    assert "Traceback" not in said
+    take_up("san")
+
+    done = workflow.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (workflow.results / "report" / "index.html").exists()
+    assert len(pd.read_csv(workflow.results / "summary.csv"))
+    for stage, network in (("align", "retinaface"), ("landmarks", "san")):
+        files = list((workflow.results / "color" / stage).glob("*.h5"))
+        assert len(files) == 2
+        for path in files:
+            with h5py.File(path) as file:
+                assert json.loads(file.attrs["settings"])["detector"] == network
+                facts = json.loads(file.attrs["weights"])
+                assert facts == weights.facts(weights.find(network))
+                values = file["transform" if stage == "align" else "points"][:]
+                assert np.isfinite(values).all()
+                assert len(values) == 20
+
+    # Other weights are another result, of their own stage and what follows.
+    states["san"]["module.stage3.0.bias"] += 1
+    take_up("san")
+    follows = {"landmarks", "roi", "mdmo", "features", "annotation", *LEARN}
+    assert workflow.would_run() == follows - {"spot_cross", "score_cross"}

@@ -5,7 +5,8 @@ picture itself is registered (`register`), on the part of the face that moves wi
 
 Each frame is judged by a sign that knows neither the person nor the pose: the landmarks are found
 again from shifted boxes. On a free face the regression ends at the same places wherever it starts;
-behind a hand, or without a face, each start ends somewhere else.
+behind a hand, or without a face, each start ends somewhere else. These landmarks are dlib's, whoever
+finds the box: what they tell was measured with them.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 
 from mespot import faces, store, video
 from mespot.errors import InputError
+from mespot.faces.dlib import grey
 from mespot.landmarks import bridge, consistent_points, inter_ocular, moved_box
 from mespot.progress import progress
 from mespot.register import Template, compose, fit_similarity, invert
@@ -58,6 +60,7 @@ class Found(NamedTuple):
 
     transform: np.ndarray  # (2, 3) from decoded px to crop px
     resemblance: float  # 0 to 1
+    placed: bool = True  # whether the transform is this frame's own, not held since another
 
 
 def align(decoded: Path, out_video: Path, out_h5: Path, settings: Align) -> None:
@@ -68,17 +71,25 @@ def align(decoded: Path, out_video: Path, out_h5: Path, settings: Align) -> None
     Where no face is to be trusted the transform is interpolated and `valid` is False. Raises
     InputError where no frame shows a face.
     """
+    detector = faces.face_detector(settings)
     info = video.info(decoded)
-    reference = find_reference(decoded, info, settings)
-    found, repeat = follow_face(decoded, info, reference, settings)
+    reference = find_reference(decoded, info, detector, settings)
+    found, repeat = follow_face(decoded, info, reference, detector, settings)
     resemblance = np.array([one.resemblance for one in found])
     valid = _lasting(resemblance >= settings.min_resemblance, MOMENT * info.fps)
-    transform = bridge_transforms(np.array([one.transform for one in found]), valid, settings.size)
+    placed = valid & [one.placed for one in found]
+    transform = bridge_transforms(np.array([one.transform for one in found]), placed, settings.size)
     _say_what_is_marked(decoded, valid)
     crops = draw(decoded, transform, reference, settings)
     video.write(out_video, crops, info.fps, info.source)
     with store.create(
-        out_h5, stage=STAGE, settings=settings.plain(), units="px", fps=info.fps, source=info.source
+        out_h5,
+        stage=STAGE,
+        settings=settings.plain(),
+        units="px",
+        fps=info.fps,
+        source=info.source,
+        **faces.provenance(settings.detector),
     ) as file:
         file["transform"] = transform
         file["valid"] = valid
@@ -88,7 +99,9 @@ def align(decoded: Path, out_video: Path, out_h5: Path, settings: Align) -> None
         file["box"].attrs["reference_frame"] = reference.frame
 
 
-def find_reference(decoded: Path, info: video.Info, settings: Align) -> Reference:
+def find_reference(
+    decoded: Path, info: video.Info, detector: faces.FaceDetector, settings: Align
+) -> Reference:
     """The first frame whose largest face is free, its box and the crop around it.
 
     Frames are probed every PROBE seconds; once a face is there, those just before are looked at.
@@ -97,13 +110,13 @@ def find_reference(decoded: Path, info: video.Info, settings: Align) -> Referenc
     every = max(1, round(PROBE * info.fps))
     unseen: list[tuple[int, np.ndarray]] = []
     covered = None
-    for t, frame in enumerate(grey_frames(decoded)):
+    for t, frame in enumerate(video.read(decoded)):
         unseen.append((t, frame))
         if t % every and t < info.n_frames - 1:
             continue
-        boxes = faces.detect_faces(frame)
+        boxes = detector(frame)
         if _free_points(frame, boxes, settings) is not None:
-            return _first_of(unseen, decoded, settings)
+            return _first_of(unseen, decoded, detector, settings)
         if len(boxes) and covered is None:
             covered = t
         unseen = []
@@ -114,10 +127,15 @@ def find_reference(decoded: Path, info: video.Info, settings: Align) -> Referenc
     )
 
 
-def _first_of(unseen: list[tuple[int, np.ndarray]], decoded: Path, settings: Align) -> Reference:
+def _first_of(
+    unseen: list[tuple[int, np.ndarray]],
+    decoded: Path,
+    detector: faces.FaceDetector,
+    settings: Align,
+) -> Reference:
     """The reference among frames of which the last has a free face."""
     for t, frame in unseen:  # noqa: B007
-        boxes = faces.detect_faces(frame)
+        boxes = detector(frame)
         points = _free_points(frame, boxes, settings)
         if points is not None:
             break
@@ -141,7 +159,7 @@ def _free_points(frame: np.ndarray, boxes: np.ndarray, settings: Align) -> np.nd
     """The points (68, 2) px of the largest face; None if there is none or it is covered."""
     if not len(boxes):
         return None
-    points, apart = consistent_points(frame, boxes[0])
+    points, apart = consistent_points(grey(frame), boxes[0])
     return points if _agreement(apart) >= settings.min_resemblance else None
 
 
@@ -154,29 +172,41 @@ def crop_transform(box: np.ndarray, settings: Align) -> np.ndarray:
 
 
 def follow_face(
-    decoded: Path, info: video.Info, reference: Reference, settings: Align
+    decoded: Path,
+    info: video.Info,
+    reference: Reference,
+    detector: faces.FaceDetector,
+    settings: Align,
 ) -> tuple[list[Found], np.ndarray]:
     """What is found in each frame, and which frames are identical to the one before."""
-    follower = FOLLOWERS[settings.mode](reference, settings, info.fps)
+    follower = FOLLOWERS[settings.mode](reference, detector, settings, info.fps)
     found: list[Found] = []
     repeat = np.zeros(info.n_frames, bool)
     previous = None
-    frames = progress(grey_frames(decoded), f"align {decoded.stem}", info.n_frames)
+    frames = progress(video.read(decoded), f"align {decoded.stem}", info.n_frames)
     for t, frame in enumerate(frames):
-        repeat[t] = previous is not None and np.array_equal(frame, previous)
+        pixels = grey(frame)
+        repeat[t] = previous is not None and np.array_equal(pixels, previous)
         if t < reference.frame:
             found.append(Found(reference.transform, 0.0))
         else:
             again = repeat[t] and t > reference.frame
             found.append(found[-1] if again else follower.find(frame))
-        previous = frame
+        previous = pixels
     return found, repeat
 
 
 class Box:
-    """Mode `box`: the first box for all frames; only whether a face is there is looked at."""
+    """Mode `box`: the box of the first frame, or of every n-th; only whether a face is there is judged.
 
-    def __init__(self, reference: Reference, settings: Align, fps: float):
+    Between the n-th frames the crop goes on in equal steps (`Found.placed`): where it jumped, the
+    flow would show the jump.
+    """
+
+    def __init__(
+        self, reference: Reference, detector: faces.FaceDetector, settings: Align, fps: float
+    ):
+        self.detector = detector
         self.settings = settings
         self.transform = reference.transform
         self.scale_of = reference.transform
@@ -184,10 +214,21 @@ class Box:
         self.first_box = moved(reference.transform, reference.box.reshape(2, 2)).ravel()
         self.probe_every = max(1, round(PROBE * fps))
         self.lost_for = 0
+        self.n_seen = 0
 
     def find(self, frame: np.ndarray) -> Found:
-        """Follow the face into the next frame (H, W) uint8; look for it anew where it is lost."""
-        picture = Picture(frame, self.scale_of)
+        """Follow the face into the next frame (H, W) or (H, W, 3) uint8; look for it where it is lost.
+
+        The detector also looks in every n-th frame that is not the first.
+        """
+        picture = Picture(grey(frame), self.scale_of)
+        every = self.settings.every
+        self.placed = not every or self.n_seen == 0
+        if every and self.n_seen and self.n_seen % every == 0:
+            box, points = self._detect(frame)
+            if box is not None:
+                self._renew(box, points)
+        self.n_seen += 1
         found = self._track(picture)
         if found.resemblance < self.settings.min_resemblance:
             if self.lost_for % self.probe_every == 0:
@@ -197,12 +238,17 @@ class Box:
             self.lost_for = 0
         return found
 
+    def _renew(self, box: np.ndarray, points: np.ndarray) -> None:
+        """Take up the box (4,) that the detector has found in this frame, and the points in it."""
+        self.transform, self.placed = crop_transform(box, self.settings), True
+        self.points = moved(self.transform, points)
+
     def _track(self, picture: Picture) -> Found:
         crop = picture.crop(self.transform, self.settings.size)
-        return Found(self.transform, self._look(crop))
+        return Found(self.transform, self._look(crop), self.placed)
 
     def _search(self, frame: np.ndarray, picture: Picture) -> Found | None:
-        points = self._detect(frame)
+        _, points = self._detect(frame)
         if points is None:
             return None
         self.points = moved(self.transform, points)
@@ -216,9 +262,11 @@ class Box:
             self.points = points
         return _agreement(apart)
 
-    def _detect(self, frame: np.ndarray) -> np.ndarray | None:
-        """The points (68, 2) decoded px of the largest face, if it is free."""
-        return _free_points(frame, faces.detect_faces(frame), self.settings)
+    def _detect(self, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
+        """Box (4,) and points (68, 2), decoded px, of the largest face, if it is free."""
+        boxes = self.detector(frame)
+        points = _free_points(frame, boxes, self.settings)
+        return (None, None) if points is None else (boxes[0], points)
 
 
 class Similarity(Box):
@@ -226,17 +274,21 @@ class Similarity(Box):
 
     A face that turns comes to look like the first frame less and less. The last good frame then
     becomes the template, at the place where it was registered: no jump, and little drift, since it
-    happens seldom. Only after the face was lost, or when it has drifted, do landmarks place it.
+    happens seldom. Only after the face was lost, or when it has drifted, do landmarks place it. What
+    the detector finds in every n-th frame shows whether it has.
     """
 
     template: Template | None = None
+
+    def _renew(self, box: np.ndarray, points: np.ndarray) -> None:
+        self.points = moved(self.transform, points)
 
     def _track(self, picture: Picture) -> Found:
         transform, correlation = self._register(picture, self.transform)
         return self._settle(picture, transform, correlation)
 
     def _search(self, frame: np.ndarray, picture: Picture) -> Found | None:
-        points = self._detect(frame)
+        _, points = self._detect(frame)
         if points is None:
             return None
         start = fit_similarity(points[STABLE], self.first_points[STABLE])
@@ -344,8 +396,8 @@ def draw(
     decoded: Path, transforms: np.ndarray, reference: Reference, settings: Align
 ) -> Iterator[np.ndarray]:
     """The crops (S, S) uint8."""
-    for frame, transform in zip(grey_frames(decoded), transforms, strict=True):
-        yield Picture(frame, reference.transform).crop(transform, settings.size)
+    for frame, transform in zip(video.read(decoded), transforms, strict=True):
+        yield Picture(grey(frame), reference.transform).crop(transform, settings.size)
 
 
 def bridge_transforms(transforms: np.ndarray, valid: np.ndarray, size: int) -> np.ndarray:
@@ -387,11 +439,6 @@ def _say_what_is_marked(decoded: Path, valid: np.ndarray) -> None:
             f"turned away, and are marked: {runs}",
             file=sys.stderr,
         )
-
-
-def grey_frames(decoded: Path) -> Iterator[np.ndarray]:
-    for frame in video.read(decoded):
-        yield frame if frame.ndim == 2 else cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
 
 
 def _agreement(apart: float) -> float:

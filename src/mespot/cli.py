@@ -36,6 +36,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+weights_app = typer.Typer(help="Weights of the face networks.", no_args_is_help=True)
+app.add_typer(weights_app, name="weights")
+
 In = Annotated[Path, typer.Option(show_default=False)]
 Out = Annotated[Path, typer.Option(show_default=False, help="file to write")]
 Ins = Annotated[list[Path], typer.Option(show_default=False)]
@@ -43,11 +46,14 @@ Word = Annotated[str, typer.Option(show_default=False)]
 Words = Annotated[list[str], typer.Option(show_default=False)]
 Number = Annotated[int, typer.Option(show_default=False)]
 Network = Annotated[str, typer.Option(help="auw_gcn, or path/to/file.py:Class")]
+Net = Annotated[str, typer.Argument(show_default=False, help="retinaface or san")]
 Settings = Annotated[str, typer.Option(help="settings that differ from the defaults, as JSON")]
 
 
 def command(name: str, per_video: bool = False) -> Callable:
     """Register a command that ends with exit code 2 and one message on an InputError.
+
+    `weights NAME` is a command of that group.
 
     The stages of one video (`per_video`) have outputs named `out*`. Under --keep-going their failure
     is written there instead, and passed on by the stages that follow, so that the others' work ends.
@@ -74,7 +80,8 @@ def command(name: str, per_video: bool = False) -> Callable:
                 errors.write_failure(f"{name}: {error}", outputs)
 
         run.__signature__ = inspect.signature(stage, eval_str=True)
-        app.command(name)(run)
+        group, _, last = name.rpartition(" ")
+        (weights_app if group else app).command(last)(run)
         return run
 
     return wrap
@@ -353,6 +360,27 @@ def _checkpoint_export(
     from mespot.checkpoints import export_checkpoint
 
     export_checkpoint(model, out, epoch)
+
+
+@command("weights fetch")
+def _weights_fetch(network: Net) -> None:
+    """Download released weights, check their SHA-256 and import them."""
+    from mespot import weights
+
+    path = weights.fetch(network)
+    print(f"{path}: {weights.facts(path)}")
+
+
+@command("weights import")
+def _weights_import(
+    network: Net,
+    file: Annotated[Path, typer.Argument(show_default=False, help="a published checkpoint")],
+) -> None:
+    """Take the weights out of a published checkpoint, without running anything in it."""
+    from mespot import weights
+
+    path = weights.import_weights(network, file)
+    print(f"{path}: {weights.facts(path)}")
 
 
 @command("schema")

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 from skimage import data
 
-from mespot.faces import dlib_points
+from mespot.faces.dlib import points_of_largest
 from mespot.layouts import DEMO_CAS_ME_SQ, DEMO_PEOPLE
 from mespot.progress import progress
 from mespot.settings import Demo
@@ -151,7 +151,7 @@ def make_subject(layout: str, subject: int, settings: Demo) -> Subject:
     )
     if subject % 2:
         photo = np.ascontiguousarray(photo[:, ::-1])
-    still = Subject(photo, dlib_points(photo))
+    still = Subject(photo, points_of_largest(photo))
     proportions = [*NEUTRAL, *_proportions(rng)]
     shape = _field(proportions, still.landmarks, still.inter_ocular, (height, width))
     picture = _warp(photo, shape).astype(np.float32)

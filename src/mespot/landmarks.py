@@ -9,21 +9,22 @@ the least error, and an eighth of the jitter from frame to frame (0.27 to 0.035 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
-import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from mespot import faces, store, video
+from mespot.faces.dlib import points_from
 from mespot.progress import progress
 from mespot.settings import Landmarks
 
 STAGE = "landmarks"
 # Shifts (x, y) of the box, in parts of its width.
 STARTS = [(0, 0), (0.06, 0), (-0.06, 0), (0, 0.06), (0, -0.06)]
-# Side to which a face's box is enlarged first: dlib gives whole pixels.
-SIDE = 300
+# Frames handed over at a time to a network that looks at each by itself.
+AT_ONCE = 64
 # Nose, eyes and mouth. The jaw is often under hair, and lowered brows are taken for lashes.
 GROUPS = [slice(27, 36), slice(36, 48), slice(48, 68)]
 
@@ -33,6 +34,7 @@ def landmarks(aligned_video: Path, align_h5: Path, out: Path, settings: Landmark
 
     Where align trusts no face, points are interpolated between frames where it does.
     """
+    detector = faces.landmark_detector(settings)
     info = video.info(aligned_video)
     with store.read(align_h5) as file:
         valid, repeat = file["valid"][:], file["repeat"][:]
@@ -40,7 +42,7 @@ def landmarks(aligned_video: Path, align_h5: Path, out: Path, settings: Landmark
         to_crop = file["transform"][file["box"].attrs["reference_frame"]]
     corners = np.array([[x0, y0], [x1, y1]]) @ to_crop[:, :2].T + to_crop[:, 2]
     frames = progress(video.read(aligned_video), f"landmarks {aligned_video.stem}", info.n_frames)
-    points = find(frames, valid, repeat, corners.ravel())
+    points = find(frames, valid, repeat, corners.ravel(), detector)
     points = smooth(bridge(points, valid), settings.smooth)
     with store.create(
         out,
@@ -50,58 +52,50 @@ def landmarks(aligned_video: Path, align_h5: Path, out: Path, settings: Landmark
         fps=info.fps,
         source=info.source,
         inter_ocular=float(np.median(inter_ocular(points[valid] if valid.any() else points))),
+        **faces.provenance(settings.detector),
     ) as file:
         file.create_dataset("points", data=points.astype(np.float32), compression="gzip")
 
 
 def find(
-    frames: Iterator[np.ndarray], valid: np.ndarray, repeat: np.ndarray, box: np.ndarray
+    frames: Iterator[np.ndarray],
+    valid: np.ndarray,
+    repeat: np.ndarray,
+    box: np.ndarray,
+    detector: faces.LandmarkDetector,
 ) -> np.ndarray:
     """The points (T, 68, 2) px of frames (S, S); zeros where not `valid`.
 
-    `box` (4,) holds the face at the start; it follows the points.
+    `box` (4,) holds the face at the start, and aligned the face stays there. For a detector whose
+    points start from the box it follows the points all the same, one frame after the other.
     """
     points = np.zeros((len(valid), 68, 2))
+    # A repeat has the points of the frame before, where that has any.
+    again = repeat & valid & np.concatenate([[False], valid[:-1]])
+    looked_at = ((t, frame) for t, frame in enumerate(frames) if valid[t] and not again[t])
     first = last = None
-    for t, frame in enumerate(frames):
-        if not valid[t]:
-            continue
-        if repeat[t] and last is not None and valid[t - 1]:
-            points[t] = points[t - 1]
-            continue
-        points[t] = find_points(frame, box if last is None else moved_box(box, first, last))
-        first, last = points[t] if first is None else first, points[t]
+    while batch := list(islice(looked_at, 1 if detector.starts_from_box else AT_ONCE)):
+        here, images = zip(*batch, strict=True)
+        now = box if first is None or not detector.starts_from_box else moved_box(box, first, last)
+        images = np.repeat(np.stack(images)[..., None], 3, axis=3)
+        points[list(here)] = detector(images, np.tile(now, (len(here), 1)))
+        last = points[here[-1]]
+        first = last if first is None else first
+    for t in np.flatnonzero(again):
+        points[t] = points[t - 1]
     return points
 
 
-def find_points(image: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """The 68 points (68, 2) px of the face in `box` (4,) of `image` (H, W) uint8."""
-    return _points_from(image, box, STARTS[:1])[0]
-
-
 def consistent_points(image: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, float]:
-    """The 68 points (68, 2) px of the face in `box`, and how far other starting boxes disagree.
+    """dlib's 68 points (68, 2) px of the face in `box`, and how far other starting boxes disagree.
 
     The disagreement, in inter-ocular distances, is the median distance from the median point,
     its mean over nose, eyes or mouth, whichever is largest.
     """
-    found = _points_from(image, box, STARTS)
+    found = points_from(image, box, STARTS)
     middle = np.median(found, axis=0)
     apart = np.median(np.linalg.norm(found - middle, axis=2), axis=0) / inter_ocular(middle)
     return found[0], float(max(apart[group].mean() for group in GROUPS))
-
-
-def _points_from(
-    image: np.ndarray, box: np.ndarray, starts: list[tuple[float, float]]
-) -> np.ndarray:
-    """The points (N, 68, 2) px that each of N shifts of the box leads to."""
-    centre, scale = (box[:2] + box[2:]) / 2, SIDE / (box[2] - box[0])
-    enlarge = np.column_stack([scale * np.eye(2), SIDE - scale * centre])
-    large = cv2.warpAffine(image, enlarge, (2 * SIDE, 2 * SIDE), borderMode=cv2.BORDER_REPLICATE)
-    middle = np.array([SIDE / 2, SIDE / 2, 3 * SIDE / 2, 3 * SIDE / 2])
-    shifted = [middle + SIDE * np.array([dx, dy, dx, dy]) for dx, dy in starts]
-    found = np.stack([faces.find_landmarks(large, start) for start in shifted])
-    return (found - enlarge[:, 2]) / scale
 
 
 def moved_box(box: np.ndarray, points: np.ndarray, now: np.ndarray) -> np.ndarray:

@@ -17,9 +17,9 @@ PACKAGE = Path(__file__).parent
 NOT_CODE = {"mespot.config", "mespot.settings"}
 
 
-def digest(stage: str) -> str:
-    """Digest of the code behind `stage`, the module `mespot.{stage}` with its import closure."""
-    sources = sorted(_closure(f"mespot.{stage}"))
+def digest(*modules: str) -> str:
+    """Digest of the code behind a stage: the modules `mespot.{...}` with their import closure."""
+    sources = sorted(set().union(*(_closure(f"mespot.{module}") for module in modules)))
     return _sha(" ".join(f"{name}={_code_digest(name)}" for name in sources))
 
 

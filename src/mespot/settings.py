@@ -64,12 +64,14 @@ class Align(Settings):
     mode: Literal["box", "similarity"] = "similarity"
     size: Annotated[int, Field(ge=64, le=1024)] = 224
     margin: Annotated[float, Field(ge=0)] = 0.25
-    detector: Literal["dlib"] = "dlib"
+    detector: Literal["dlib", "retinaface"] = "dlib"
+    every: Annotated[int, Field(ge=0)] = 0  # frames; 0: the first alone
     min_resemblance: Annotated[float, Field(ge=0, le=1)] = 0.5
 
 
 class Landmarks(Settings):
-    detector: Literal["dlib"] = "dlib"
+    detector: Literal["dlib", "san"] = "dlib"
+    patch: Count = 4  # cells around a peak of SAN's heatmaps, on each side
     smooth: Annotated[float, Field(ge=0)] = 2.0  # standard deviation in time, frames
 
 

@@ -1,3 +1,7 @@
+for dataset in cfg.datasets:
+    check_detectors(dataset)
+
+
 rule align:
     """Find the face, register every frame to it, crop."""
     input:
@@ -11,6 +15,8 @@ rule align:
         f"{R}/benchmarks/align/{{dataset}}/{{video}}.tsv"
     conda:
         "../../envs/mespot.yaml"
+    resources:
+        gpu=gpu_of("align"),
     params:
         stage=stage("align"),
     shell:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from mespot import layouts
+from mespot import faces, layouts
 from mespot.config import load
 from mespot.errors import InputError
 from mespot.rerun import digest, file_digest
@@ -135,7 +135,8 @@ def stage(name, without=(), of=None):
     """The one `params` of a stage, its slice of the config and a digest of its code.
 
     `without` are keys that a rule does not read, `of` is the stage whose settings it reads if it has
-    none of its own. One dict, since Snakemake compares the values of params as a set, without their names.
+    none of its own. Of a stage with a detector, the detector's code and weights count too. One dict,
+    since Snakemake compares the values of params as a set, without their names.
     """
 
     def params(wildcards):
@@ -145,9 +146,37 @@ def stage(name, without=(), of=None):
         if name == "train":
             settings["seed"] += runs(method_of(run)).index(run)
         settings = {key: value for key, value in settings.items() if key not in without}
-        return {"config": json.dumps(settings), "code": digest(name)}
+        modules, weights = [name], {}
+        if detector := settings.get("detector"):
+            modules.append(f"faces.{detector}")
+            weights = weights_of(detector)
+        return {"config": json.dumps(settings), "code": digest(*modules), **weights}
 
     return params
+
+
+@cache
+def weights_of(detector):
+    """Which weights a detector has: nothing, or `weights`. Without them nothing runs."""
+    try:
+        return faces.provenance(detector)
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def gpu_of(name):
+    """Resources function: a stage whose detector is a network uses a GPU where there is one."""
+    return lambda wildcards: int(
+        bool(weights_of(cfg.stage(name, wildcards.dataset).detector))
+    )
+
+
+def check_detectors(dataset):
+    """Say before anything runs which weights are missing."""
+    entry = cfg.datasets[dataset]
+    if entry.layout not in ("features", "joined"):
+        for name in ("align", "landmarks"):
+            weights_of(cfg.stage(name, dataset).detector)
 
 
 def each(flag, name):

@@ -11,6 +11,8 @@ rule landmarks:
         f"{R}/benchmarks/landmarks/{{dataset}}/{{video}}.tsv"
     conda:
         "../../envs/mespot.yaml"
+    resources:
+        gpu=gpu_of("landmarks"),
     params:
         stage=stage("landmarks"),
     shell:

@@ -1,69 +1,66 @@
-"""Face detectors and landmark networks. The default pair is dlib's: it works offline at once.
+"""Face detectors and landmark networks, chosen by name: one file each.
 
-The models come with the package face-recognition-models. The 68-point model was trained on iBUG
-300-W, whose licence excludes commercial use.
+A detector of one's own is a file here with one function or both, and its name among those of
+`settings.Align.detector` or `settings.Landmarks.detector`:
+
+- `face_detector(settings)` gives a callable: an image, (H, W, 3) RGB or (H, W) grey uint8, to face
+  boxes (N, 4) float px as x0, y0, x1, y1, the largest first.
+- `landmark_detector(settings)` gives a `LandmarkDetector`.
+
+If it has weights, `weights.SOURCES` says under the same name where they come from, and its file has
+`shapes()`. Nothing is imported but the one that was chosen: torch takes seconds.
 """
 
 from __future__ import annotations
 
-import importlib.util
-from functools import cache
-from pathlib import Path
+import json
+from collections.abc import Callable
+from importlib import import_module
+from typing import Protocol
 
-import cv2
-import dlib
 import numpy as np
 
-from mespot.errors import InputError
+from mespot import weights
+from mespot.settings import Align, Landmarks
 
-# Longest side at which dlib's detector looks first, px: it finds faces of 80 px and more. Where it
-# finds none it looks again at the whole picture.
-DETECTION_SIDE = 640
+FaceDetector = Callable[[np.ndarray], np.ndarray]
 
 
-def detect_faces(image: np.ndarray) -> np.ndarray:
-    """Face boxes (N, 4) px as x0, y0, x1, y1, the largest first.
+class LandmarkDetector(Protocol):
+    """Finds 68 points in iBUG order."""
 
-    `image` is (H, W) grey or (H, W, 3) RGB uint8. dlib's detector (histograms of oriented
-    gradients: Dalal and Triggs 2005, doi 10.1109/CVPR.2005.177).
+    # Whether the points start from the box, which then has to follow a face from frame to frame;
+    # else they are looked for everywhere in it and a little around it.
+    starts_from_box: bool
+
+    def __call__(self, images: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+        """Points (N, 68, 2) float px in images (N, H, W, 3) RGB uint8, of the faces in boxes (N, 4)."""
+
+
+def face_detector(settings: Align) -> FaceDetector:
+    """The face detector that `settings.detector` names. Raises InputError without its weights."""
+    return _file(settings.detector).face_detector(settings)
+
+
+def landmark_detector(settings: Landmarks) -> LandmarkDetector:
+    """The landmark detector that `settings.detector` names. Raises InputError without its weights."""
+    return _file(settings.detector).landmark_detector(settings)
+
+
+def provenance(detector: str) -> dict[str, str]:
+    """What an output and the rerun digest say of the weights: nothing, or `weights`, their facts.
+
+    Those are JSON, the SHA-256 of the published file among them. Raises InputError.
     """
-    for side in (DETECTION_SIDE, max(image.shape[:2])):
-        scale = min(1.0, side / max(image.shape[:2]))
-        small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        found = _detector()(small, 1 if max(small.shape[:2]) < DETECTION_SIDE / 2 else 0)
-        if len(found):
-            break
-    boxes = np.array([(r.left(), r.top(), r.right(), r.bottom()) for r in found], float)
-    boxes = boxes.reshape(-1, 4) / scale
-    return boxes[np.argsort(-(boxes[:, 2] - boxes[:, 0]), kind="stable")]
+    if detector not in weights.SOURCES:
+        return {}
+    facts = weights.facts(weights.find(detector))
+    return {"weights": json.dumps(facts, sort_keys=True)}
 
 
-def find_landmarks(image: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """68 points (68, 2) px in iBUG order, of the face in `box`.
-
-    dlib's regression trees (Kazemi and Sullivan 2014, doi 10.1109/CVPR.2014.241).
-    """
-    rectangle = dlib.rectangle(*(round(edge) for edge in box))
-    shape = _predictor()(np.ascontiguousarray(image), rectangle)
-    return np.array([(point.x, point.y) for point in shape.parts()], float)
+def largest_first(boxes: np.ndarray) -> np.ndarray:
+    return boxes[np.argsort(boxes[:, 0] - boxes[:, 2], kind="stable")]
 
 
-def dlib_points(image: np.ndarray) -> np.ndarray:
-    """The 68 points of the largest face. Raises InputError where there is none."""
-    boxes = detect_faces(image)
-    if not len(boxes):
-        raise InputError("no face found in the picture; a face of 80 px or more was expected")
-    return find_landmarks(image, boxes[0])
-
-
-@cache
-def _detector() -> dlib.fhog_object_detector:
-    return dlib.get_frontal_face_detector()
-
-
-@cache
-def _predictor() -> dlib.shape_predictor:
-    # Not imported: its __init__ needs pkg_resources, which setuptools no longer has.
-    package = importlib.util.find_spec("face_recognition_models")
-    folder = Path(package.submodule_search_locations[0]) / "models"
-    return dlib.shape_predictor(str(folder / "shape_predictor_68_face_landmarks.dat"))
+def _file(detector: str):
+    return import_module(f"mespot.faces.{detector}")
