@@ -390,7 +390,9 @@ def test_published_features_methods_seeds_and_ways_of_choosing(shared, tmp_path)
 
 
 def test_the_papers_detectors_go_through_every_stage(tmp_path, monkeypatch):
-    """RetinaFace and SAN with made weights, on a demo worked at 5 frames/s: 40 frames in all, since SAN takes a second for each.
+    """RetinaFace and SAN with made weights, on a demo worked at 5 frames/s.
+
+    That is 40 frames in all: SAN takes up to a second for each.
 
     RetinaFace's are made to find a face where the demo's is; what SAN finds means nothing.
     """
