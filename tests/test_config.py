@@ -97,8 +97,7 @@ def test_methods_are_what_differs_from_their_base(default_config):
     values["methods"]["mine"] = {"base": "longer", "model": "x.py:Net", "spot": {"apex": 0.4}}
     loaded = config.load(values)
     assert loaded.stage("train", None, "mine").epochs == 7
-    assert loaded.stage("train", "samm_lv", "mine").epochs == 7
-    assert loaded.stage("train", "samm_lv", "mine").macro_weight == 0.7
+    assert loaded.stage("train", "demo_grey", "mine").macro_weight == 0.7
     assert loaded.stage("spot", None, "mine").apex == 0.4
     assert loaded.stage("spot", None, "longer").apex == 0.5
     assert (loaded.model("mine"), loaded.model("longer")) == ("x.py:Net", "auw_gcn")
