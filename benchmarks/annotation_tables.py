@@ -16,7 +16,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from mespot import annotation, features, intervals
+from mespot import annotation, annotation_files, features, intervals
 from mespot.settings import Annotation, Features
 
 BEGIN, END = "<!-- made by benchmarks/annotation_tables.py -->", "<!-- end of what it made -->"
@@ -51,7 +51,7 @@ def tables(data: Path) -> str:
     for benchmark in BENCHMARKS:
         lengths = video_lengths(data / "auw_gcn_features.tar.xz", benchmark.archive)
         sources = [
-            annotation.read(data / "annotations" / name, benchmark.frames_per_row)
+            annotation_files.read(data / "annotations" / name, benchmark.frames_per_row)
             for name in (benchmark.spreadsheet, benchmark.csv)
         ]
         for source in sources:

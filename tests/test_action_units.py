@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mespot import annotation
 from mespot.action_units import ActionUnit, parse, spell
+from mespot.annotation_files import read
 from mespot.graph import au_numbers
 
 
@@ -40,7 +40,7 @@ def test_number_side_and_intensity(text, units):
 
 @pytest.mark.parametrize("name", ["CASME_sq_code_final.xlsx", "SAMM_LongVideos.xlsx"])
 def test_real_spellings_keep_their_numbers(shared, name):
-    for text in annotation.read(shared / "data" / "annotations" / name).rows["au"]:
+    for text in read(shared / "data" / "annotations" / name).rows["au"]:
         units = parse(text)
         assert {unit.number for unit in units} == set(au_numbers(text)), text
         assert set(au_numbers(spell(units))) == set(au_numbers(text)), text

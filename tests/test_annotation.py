@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mespot.annotation import annotation, join_tables, read
+from mespot.annotation import annotation, join_tables
+from mespot.annotation_files import read
 from mespot.errors import InputError
 from mespot.settings import Annotation
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from test_cli import run
 
-from mespot import annotation, layouts
+from mespot import annotation, annotation_files, layouts
 from mespot.check import check
 from mespot.errors import InputError
 from mespot.settings import Annotation, Decode
@@ -32,10 +32,12 @@ TABLES = ("CASME_sq_code_final.xlsx", "cas_me_sq_30fps.csv", "SAMM_LongVideos.xl
 
 
 @pytest.fixture(scope="session")
-def sources(shared) -> dict[str, annotation.Source]:
+def sources(shared) -> dict[str, annotation_files.Source]:
     """The real annotations, by their files' names."""
     folder = shared / "data" / "annotations"
-    return {name: annotation.read(folder / name, 8 if "SAMM" in name else 1) for name in TABLES}
+    return {
+        name: annotation_files.read(folder / name, 8 if "SAMM" in name else 1) for name in TABLES
+    }
 
 
 def frames(folder: Path, *names: str) -> None:

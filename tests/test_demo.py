@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from mespot import demo, layouts
-from mespot.annotation import annotation, read
+from mespot.annotation import annotation
+from mespot.annotation_files import read
 from mespot.settings import Annotation, Demo
 
 SMALL = Demo(subjects=2, videos=1, seconds=4, noise=0.5)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from mespot.annotation import PUBLISHED
+from mespot.annotation_files import PUBLISHED
 from mespot.cli import app
 from mespot.score import PROTOCOLS, Count, overlaps, score
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import av
 
-from mespot import annotation, layouts
+from mespot import annotation, annotation_files, layouts
 from mespot.errors import InputError
 from mespot.formats import IMAGES
 from mespot.intervals import TYPES, write_table
@@ -66,12 +66,12 @@ def check(
     rows: Counter[str] = Counter()
     types: Counter[str] = Counter()
     if annotated:
-        source = annotation.read(annotated, settings.frames_per_row)
+        source = annotation_files.read(annotated, settings.frames_per_row)
         rows.update(source.rows["video"])
-        types.update(annotation.row_type(row, source) for row in source.rows.to_dict("records"))
+        types.update(source.type_of(row) for row in source.rows.to_dict("records"))
         faults += _against(source, videos, misplaced, frames, settings)
         if compared:
-            other = annotation.read(compared, settings.frames_per_row)
+            other = annotation_files.read(compared, settings.frames_per_row)
             faults += _between(source, other)
     if out:
         write_table(_rows(videos, frames, rows, faults), COLUMNS, out)
@@ -79,7 +79,7 @@ def check(
 
 
 def _against(
-    source: annotation.Source,
+    source: annotation_files.Source,
     videos: list[Video],
     misplaced: list[Misplaced],
     frames: dict[str, int | None],
@@ -113,7 +113,7 @@ def _against(
     ]
 
 
-def _between(source: annotation.Source, other: annotation.Source) -> list[Fault]:
+def _between(source: annotation_files.Source, other: annotation_files.Source) -> list[Fault]:
     """Where two annotations say otherwise; a spelling and a numbering are no fault."""
     return [
         Fault("disagreement", line["video"], f"{line['field']}: {line['why']}")
