@@ -22,6 +22,7 @@ import av
 import cv2
 import numpy as np
 import yaml
+from mdmo_truth import kinds, true_motion
 from PIL import Image
 from scipy.ndimage import gaussian_filter, map_coordinates
 from skimage import data
@@ -168,7 +169,8 @@ def micro_table(subjects: int) -> None:
             crop, aligned = folder / "a.mkv", folder / "a.h5"
             align(folder / "d.mkv", crop, aligned, settings.stage("align", name))
             landmarks(crop, aligned, folder / "l.h5", settings.stage("landmarks", name))
-            true, micro = truth(folder, aligned, regions.values())
+            true = true_motion(folder / "truth.npz", aligned, regions.values())
+            micro = kinds(folder / "truth.npz") == "micro"
             frames = np.stack(list(video.read(crop)))
             for method, solve in METHODS.items():
                 with store.create(
@@ -199,23 +201,6 @@ def micro_table(subjects: int) -> None:
     for method, parts in errors.items():
         mean = np.concatenate(parts).mean(0)
         print(f"| {method} | {' | '.join(f'{x:.3f}' for x in [*mean, mean.mean()])} |")
-
-
-def truth(folder: Path, aligned: Path, regions) -> tuple[np.ndarray, np.ndarray]:
-    """True motion (T-1, R, 2) of the ROIs less that of the nose, and which rows are of a micro."""
-    with store.read(aligned) as file:
-        transform = file["transform"][:]
-    with np.load(folder / "truth.npz", allow_pickle=False) as file:
-        points = file["landmarks"].astype(float)
-        kinds = zip(file["type"], file["onset"], file["offset"], strict=True)
-        spans = [span for kind, *span in kinds if kind == "micro"]
-    points = np.einsum("tij,tpj->tpi", transform[:, :, :2], points) + transform[:, None, :, 2]
-    moved = np.diff(points, axis=0)
-    true = np.stack([moved[:, region.landmarks].mean(1) for region in regions], 1)
-    micro = np.zeros(len(true), bool)
-    for onset, offset in spans:
-        micro[onset:offset] = True
-    return true - moved[:, 29:31].mean(1, keepdims=True), micro
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ markdown tables. True motion is that of the ROI's landmark less that of the nose
 
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from mespot.flow import flow
 from mespot.landmarks import landmarks
 from mespot.mdmo import mdmo
 from mespot.roi import roi
+from mespot.settings import Region
 
 ROOT = Path(__file__).parents[1]
 MOVES = 0.05  # px/frame: rows of an expression in which a ROI truly moves
@@ -38,14 +40,31 @@ def prepare(folder: Path, mode: str, settings: config.Config) -> tuple[np.ndarra
     flow(crop, files["flow"], settings.stage("flow", name))
     roi(files["flow"], files["landmarks"], files["roi"], settings.stage("roi", name))
     mdmo(files["roi"], files["align"], folder / "mdmo.h5", settings.stage("mdmo", name))
-    with store.read(folder / "mdmo.h5") as file, store.read(files["align"]) as aligned:
-        motion, transform = file["mdmo"][:], aligned["transform"][:]
-    points = np.load(folder / "truth.npz")["landmarks"].astype(float)
+    with store.read(folder / "mdmo.h5") as file:
+        motion = file["mdmo"][:]
+    regions = settings.roi.sets["auw_gcn"].values()
+    return motion, true_motion(folder / "truth.npz", files["align"], regions)
+
+
+def true_motion(truth: Path, aligned: Path, regions: Iterable[Region]) -> np.ndarray:
+    """The ROIs' motion less that of the nose (T-1, R, 2), px/frame of the crop, from demo's truth."""
+    with store.read(aligned) as file:
+        transform = file["transform"][:]
+    with np.load(truth) as file:
+        points = file["landmarks"].astype(float)
     points = np.einsum("tij,tpj->tpi", transform[:, :, :2], points) + transform[:, None, :, 2]
     moved = np.diff(points, axis=0)
-    regions = settings.roi.sets["auw_gcn"].values()
     true = np.stack([moved[:, region.landmarks].mean(1) for region in regions], 1)
-    return motion, true - moved[:, 29:31].mean(1, keepdims=True)
+    return true - moved[:, 29:31].mean(1, keepdims=True)
+
+
+def kinds(truth: Path) -> np.ndarray:
+    """Of each row of motion (T-1,): macro, micro or rest."""
+    with np.load(truth) as file:
+        kind = np.full(len(file["landmarks"]) - 1, "rest", object)
+        for type_, onset, offset in zip(file["type"], file["onset"], file["offset"], strict=True):
+            kind[onset:offset] = type_
+    return kind
 
 
 def main(subjects: int) -> None:
@@ -59,15 +78,9 @@ def main(subjects: int) -> None:
                 "cas_me_sq", subject, 0, settings.demo, folder / "f", folder / "truth.npz"
             )
             decode(folder / "f", folder / "decoded.mkv", settings.stage("decode", "demo_color"))
-            truth = np.load(folder / "truth.npz")
             for mode, collected in rows.items():
                 motion, true = prepare(folder, mode, settings)
-                kind = np.full(len(motion), "rest", object)
-                for type_, onset, offset in zip(
-                    truth["type"], truth["onset"], truth["offset"], strict=True
-                ):
-                    kind[onset:offset] = type_
-                collected.append((motion, true, kind))
+                collected.append((motion, true, kinds(folder / "truth.npz")))
     for mode, collected in rows.items():
         motion, true, kind = (np.concatenate(parts) for parts in zip(*collected, strict=True))
         print(f"\n`{mode}`\n\n| ROI | false motion at rest, rms px/frame | macro: direction off by,"

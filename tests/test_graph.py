@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mespot.graph import adjacency, au_numbers
+from mespot.graph import adjacency, published_aus
 
 ANNOTATIONS = {"cas_me_sq": "cas_me_sq_30fps.csv", "samm_lv": "samm_lv_25fps.csv"}
 
@@ -12,40 +12,10 @@ ANNOTATIONS = {"cas_me_sq": "cas_me_sq_30fps.csv", "samm_lv": "samm_lv_25fps.csv
 @pytest.mark.parametrize("dataset", ANNOTATIONS)
 def test_it_gives_the_published_adjacency(dataset, reference, shared):
     csv = shared / "data" / "annotations" / ANNOTATIONS[dataset]
-    aus = pd.read_csv(csv, keep_default_na=False).au
+    aus = pd.read_csv(csv, dtype=str, keep_default_na=False).au
     expected = np.load(reference / f"adjacency_{dataset}.npy")
     got = adjacency(aus, published=True).astype(expected.dtype)
     np.testing.assert_allclose(got, expected, rtol=3e-7, atol=0)
-
-
-@pytest.mark.parametrize(
-    ("text", "numbers"),
-    [
-        ("4+10+14", [4, 10, 14]),
-        ("4(B/C)+7B", [4, 7]),
-        ("L12", [12]),
-        ("R14", [14]),
-        ("12A", [12]),
-        ("A1B+A2(B/C)", [1, 2]),
-        ("12A or 14A", [12, 14]),
-        ("L12 + R12", [12]),
-        ("12+12", [12]),
-        ("31?", [31]),
-        ("6C/D+ref(7)12E+25", [6, 7, 12, 25]),
-        ("Chewing", []),
-        ("?", []),
-        ("", []),
-        (" ", []),
-        (12, [12]),
-        (12.0, [12]),
-        (np.int64(4), [4]),
-        (np.float64(4), [4]),
-        (float("nan"), []),
-        (None, []),
-    ],
-)
-def test_aus_as_written(text, numbers):
-    assert au_numbers(text) == numbers
 
 
 @pytest.mark.parametrize(
@@ -58,11 +28,10 @@ def test_aus_as_written(text, numbers):
         ("A12", [12]),
         ("(L/A)12(B/A)", [12]),
         ("ref(L10)+A12B", [12]),
-        (12, [12]),
     ],
 )
 def test_aus_as_the_published_code_reads_them(text, numbers):
-    assert au_numbers(text, published=True) == numbers
+    assert published_aus(text) == numbers
 
 
 def test_two_aus_link_their_rois():
@@ -88,7 +57,7 @@ def test_each_roi_is_linked_with_itself_as_with_all_others_together():
 
 
 def test_published_rows_are_normalised_and_rois_without_au_stay_zero():
-    counts = adjacency(["1+2", "1+12", "25", "?", None, "2+14+26"], published=True)
+    counts = adjacency(["1+2", "1+12", "25", "?", "", "2+14+26"], published=True)
     sums = counts.sum(axis=1)
     assert sums[[6, 7]].tolist() == [0, 0]
     np.testing.assert_allclose(np.delete(sums, [6, 7]), 1)

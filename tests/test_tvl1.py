@@ -7,6 +7,7 @@ import torch
 from moving import face, moving_pairs
 
 from mespot import tvl1 as module
+from mespot.settings import Tvl1
 from mespot.tvl1 import tvl1
 
 # ---- parts -----------------------------------------------------------------------------------
@@ -14,19 +15,19 @@ from mespot.tvl1 import tvl1
 
 def test_resize_keeps_pixel_zero_and_has_no_half_pixel_shift():
     ramp = torch.arange(20.0).expand(1, 20, 20) + 100 * torch.arange(20.0)[:, None]
-    small = module._resize(ramp, 16, 16, 1.25)
+    small = module.resize(ramp, 16, 16, 1.25)
     at = 1.25 * torch.arange(16.0)
     torch.testing.assert_close(small[0], at + 100 * at[:, None])
-    large = module._resize(ramp, 25, 40)
+    large = module.resize(ramp, 25, 40)
     x, y = (torch.arange(float(n)) * 20 / n for n in (40, 25))
     expected = x.clamp(max=19) + 100 * y.clamp(max=19)[:, None]
     torch.testing.assert_close(large[0], expected)
 
 
 def test_pyramid_sizes_round_and_stop_below_16():
-    sizes = [tuple(level.shape[1:]) for level in module._pyramid(torch.zeros(1, 31, 41), 5, 0.8)]
+    sizes = [tuple(level.shape[1:]) for level in module.pyramid(torch.zeros(1, 31, 41), 5, 0.8)]
     assert sizes == [(31, 41), (25, 33), (20, 26), (16, 21)]
-    assert len(module._pyramid(torch.zeros(1, 300, 300), 5, 0.8)) == 5
+    assert len(module.pyramid(torch.zeros(1, 300, 300), 5, 0.8)) == 5
 
 
 def test_warp_is_exact_for_a_quadratic_inside():
@@ -90,6 +91,7 @@ def textbook(i0, i1, iterations, tau=0.25, lam=0.15, theta=0.3, epsilon=0.01):
 @pytest.mark.parametrize(("epsilon", "iterations"), [(0.01, 300), (0.01, 25), (0.0, 60)])
 def test_one_warp_equals_the_textbook_and_stops_with_it(monkeypatch, epsilon, iterations):
     i0, i1, _ = moving_pairs(4, 29, 41, 1.0)
+    parameters = Tvl1(scales=1, warps=1, epsilon=epsilon, iterations=iterations)
     steps = np.zeros(5, int)  # how often a batch of this many pairs was stepped
     dual_step = module._Fields.dual_step
 
@@ -98,7 +100,7 @@ def test_one_warp_equals_the_textbook_and_stops_with_it(monkeypatch, epsilon, it
         dual_step(self, taut)
 
     monkeypatch.setattr(module._Fields, "dual_step", counted)
-    flow = tvl1(i0, i1, scales=1, warps=1, epsilon=epsilon, iterations=iterations).numpy()
+    flow = tvl1(i0, i1, parameters).numpy()
     wanted = [
         textbook(a, b, iterations, epsilon=epsilon)
         for a, b in zip(i0.numpy(), i1.numpy(), strict=True)

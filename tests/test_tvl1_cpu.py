@@ -10,6 +10,7 @@ from test_tvl1 import textbook
 
 from mespot import tvl1 as plain
 from mespot import tvl1_cpu as module
+from mespot.settings import Tvl1
 from mespot.tvl1_cpu import tvl1
 
 TAU, LAM, THETA = 0.25, 0.15, 0.3
@@ -31,7 +32,7 @@ def pairs(count, height, width, peak, sigma=1.0):
 )
 def test_resize_is_the_plain_one(rows, columns, height, width, factor):
     image = np.random.default_rng(0).random((rows, columns), np.float32) * 255
-    expected = plain._resize(torch.from_numpy(image), height, width, factor)
+    expected = plain.resize(torch.from_numpy(image), height, width, factor)
     factors = (factor, factor) if factor else (rows / height, columns / width)
     got = module.resize(image, height, width, *factors)
     np.testing.assert_allclose(got, expected, atol=1e-4)
@@ -48,7 +49,7 @@ def test_linearisation_is_the_plain_one_inside_and_far_outside(reach):
     expected = plain._Fields(torch.zeros(plain._Fields.COUNT, 1, 37, 41))
     expected.u.copy_(torch.from_numpy(u)[:, None])
     i0, i1 = (torch.from_numpy(image)[None] for image in (i0, i1))
-    warp = plain._Warper(torch.stack((i1, *plain._centred_gradient(i1))))
+    warp = plain._Warper(torch.stack((i1, *plain.centred_gradient(i1))))
     expected.linearise(i0, *warp(expected.u))
     inside = data[:, 1:, 1:42]
     np.testing.assert_allclose(inside[:2], expected.grad[:, 0], atol=2e-3)
@@ -111,6 +112,7 @@ def test_the_whole_is_the_plain_one(height, width, peak):
 
 def test_other_parameters_are_those_of_the_plain_one():
     i0, i1, _ = moving_pairs(1, 48, 56, 1.0)
+    fixed = {"epsilon": 0.0, "iterations": 10}
     for changed in (
         {"tau": 0.2},
         {"lam": 0.3},
@@ -120,10 +122,10 @@ def test_other_parameters_are_those_of_the_plain_one():
         {"scale_step": 0.6},
         {"epsilon": 0.0, "iterations": 7},
     ):
-        fixed = {"epsilon": 0.0, "iterations": 10} | changed
-        got = tvl1(i0.numpy(), i1.numpy(), **fixed)
-        np.testing.assert_allclose(got, plain.tvl1(i0, i1, **fixed), atol=2e-3)
-        assert np.abs(got - tvl1(i0.numpy(), i1.numpy(), epsilon=0.0, iterations=10)).max() > 5e-3
+        parameters = Tvl1(**fixed | changed)
+        got = tvl1(i0.numpy(), i1.numpy(), parameters)
+        np.testing.assert_allclose(got, plain.tvl1(i0, i1, parameters), atol=2e-3)
+        assert np.abs(got - tvl1(i0.numpy(), i1.numpy(), Tvl1(**fixed))).max() > 5e-3
 
 
 def test_no_motion_is_exactly_zero():

@@ -11,6 +11,7 @@ import torch
 from moving import moving_pairs
 
 from mespot import tvl1 as plain
+from mespot.settings import PUBLISHED_TVL1, Tvl1
 
 pytest.importorskip("triton", reason="triton is not installed")
 from mespot import tvl1_cuda as module
@@ -38,17 +39,14 @@ def test_in_the_interpreter():
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-SETTINGS = dict(tau=0.25, lam=0.15, theta=0.3, warps=1, epsilon=0.01, iterations=300)
-
-
-def ours(i0, i1, u, **changes):
+def ours(i0, i1, u, parameters):
     """u and iterations (warps, B) of `_solve_scale`."""
     tensors = (tensor.to(DEVICE) for tensor in (i0, i1, u))
-    u, counts = module._solve_scale(*tensors, **SETTINGS | changes)
+    u, counts = module._solve_scale(*tensors, parameters)
     return u.cpu(), counts.cpu()
 
 
-def theirs(i0, i1, u, **changes):
+def theirs(i0, i1, u, parameters):
     """The same from `mespot.tvl1`, each pair by itself."""
     iterate, dual_step = plain._iterate, plain._Fields.dual_step
     flows, counts = [], []
@@ -65,7 +63,7 @@ def theirs(i0, i1, u, **changes):
         patch.setattr(plain, "_iterate", counted_iterate)
         patch.setattr(plain._Fields, "dual_step", counted_step)
         for pair in zip(*(tensor.split(1) for tensor in (i0, i1, u)), strict=True):
-            u = plain._solve_scale(*pair[:2], pair[2].transpose(0, 1), **SETTINGS | changes)
+            u = plain._solve_scale(*pair[:2], pair[2].transpose(0, 1), parameters)
             flows.append(u.transpose(0, 1))
     return torch.cat(flows), torch.tensor(counts).view(len(i0), -1).T
 
@@ -86,9 +84,9 @@ def no_flow(images):
 )
 def test_a_fixed_number_of_iterations(shape, warps, tolerance):
     i0, i1, _ = moving_pairs(1, *shape, 1.0)
-    fixed = dict(warps=warps, epsilon=0.0, iterations=5)
-    u, counts = ours(i0, i1, no_flow(i0), **fixed)
-    expected, _ = theirs(i0, i1, no_flow(i0), **fixed)
+    fixed = Tvl1(warps=warps, epsilon=0, iterations=5)
+    u, counts = ours(i0, i1, no_flow(i0), fixed)
+    expected, _ = theirs(i0, i1, no_flow(i0), fixed)
     torch.testing.assert_close(u, expected, atol=tolerance, rtol=0)
     assert (counts == 5).all()
 
@@ -98,8 +96,8 @@ def test_warp_from_and_to_anywhere():
     i0, i1, _ = moving_pairs(1, 17, 30, 1.0)
     for size in (1.0, 8.0, 100.0):
         u = size * torch.randn(no_flow(i0).shape, generator=torch.Generator().manual_seed(0))
-        got, _ = ours(i0, i1, u, iterations=1)
-        expected, _ = theirs(i0, i1, u, iterations=1)
+        got, _ = ours(i0, i1, u, Tvl1(warps=1, iterations=1))
+        expected, _ = theirs(i0, i1, u, Tvl1(warps=1, iterations=1))
         torch.testing.assert_close(got, expected, atol=1e-4, rtol=0)
 
 
@@ -108,9 +106,9 @@ def test_warp_from_and_to_anywhere():
 def test_each_pair_stops_when_it_would_alone(shape, warps):
     i0, i1, _ = moving_pairs(3, *shape, 1.0)
     i1[1] = i0[1]
-    settings = dict(warps=warps, epsilon=0.05, iterations=19)
-    u, counts = ours(i0, i1, no_flow(i0), **settings)
-    expected, expected_counts = theirs(i0, i1, no_flow(i0), **settings)
+    parameters = Tvl1(warps=warps, epsilon=0.05, iterations=19)
+    u, counts = ours(i0, i1, no_flow(i0), parameters)
+    expected, expected_counts = theirs(i0, i1, no_flow(i0), parameters)
     assert counts.tolist() == expected_counts.tolist()
     torch.testing.assert_close(u, expected, atol=1e-4, rtol=0)
 
@@ -119,33 +117,33 @@ def test_each_pair_stops_when_it_would_alone(shape, warps):
 @pytest.mark.skipif(not INTERPRETED, reason="needs the interpreter's order")
 def test_order_between_barriers_is_free(monkeypatch):
     i0, i1, _ = moving_pairs(1, 16, 19, 1.0)
-    fixed = dict(epsilon=0.0, iterations=4)  # in one sweep
-    expected, _ = ours(i0, i1, no_flow(i0), **fixed)
+    fixed = Tvl1(warps=1, epsilon=0, iterations=4)  # in one sweep
+    expected, _ = ours(i0, i1, no_flow(i0), fixed)
     monkeypatch.setattr(module, "_BLOCK", 32)
-    ascending, _ = ours(i0, i1, no_flow(i0), **fixed)
+    ascending, _ = ours(i0, i1, no_flow(i0), fixed)
     assert torch.equal(ascending, expected)
     wave = module._wave
     last = (4 * 19 - 1) // 32 * 32
     monkeypatch.setattr(module, "_wave", lambda first, *rest: wave(last - first, *rest))
-    descending, _ = ours(i0, i1, no_flow(i0), **fixed)
+    descending, _ = ours(i0, i1, no_flow(i0), fixed)
     assert torch.equal(descending, expected)
 
 
 # ---- the whole -------------------------------------------------------------------------------
 
 
-def tvl1(i0, i1, **settings):
-    return module.tvl1(i0.to(DEVICE), i1.to(DEVICE), **settings).cpu()
+def tvl1(i0, i1, parameters=PUBLISHED_TVL1):
+    return module.tvl1(i0.to(DEVICE), i1.to(DEVICE), parameters).cpu()
 
 
 @anywhere
 def test_whole_solve_equals_tvl1_in_any_batch(monkeypatch):
     i0, i1, _ = moving_pairs(3, 20, 24, 1.0)
-    settings = dict(warps=1, epsilon=0.1)
+    parameters = Tvl1(warps=1, epsilon=0.1)
     monkeypatch.setattr(module, "_CHUNK_PIXELS", 2 * 20 * 24)
-    flow = tvl1(i0, i1, **settings)
-    torch.testing.assert_close(flow, plain.tvl1(i0, i1, **settings), atol=1e-4, rtol=0)
-    assert torch.equal(tvl1(i0[1:2], i1[1:2], **settings), flow[1:2])
+    flow = tvl1(i0, i1, parameters)
+    torch.testing.assert_close(flow, plain.tvl1(i0, i1, parameters), atol=1e-4, rtol=0)
+    assert torch.equal(tvl1(i0[1:2], i1[1:2], parameters), flow[1:2])
     assert not flow.is_inference()
 
 
@@ -153,16 +151,16 @@ def test_whole_solve_equals_tvl1_in_any_batch(monkeypatch):
 def test_no_motion_is_exactly_zero():
     image, flat = moving_pairs(1, 20, 24, 1.0)[0], torch.full((1, 20, 24), 77.0)
     i0, i1 = torch.cat((image, flat, flat)), torch.cat((image, flat, flat + 10))
-    assert (tvl1(i0, i1, warps=1) == 0).all()
+    assert (tvl1(i0, i1, Tvl1(warps=1)) == 0).all()
 
 
 @anywhere
 @pytest.mark.parametrize("shape", [(15, 9), (3, 2), (1, 1), (1, 20), (20, 1)])
 def test_any_size_works(shape):
     i0, i1 = torch.rand(2, 2, *shape, generator=torch.Generator().manual_seed(0)).mul_(255)
-    settings = dict(warps=1, iterations=3)
+    parameters = Tvl1(warps=1, iterations=3)
     torch.testing.assert_close(
-        tvl1(i0, i1, **settings), plain.tvl1(i0, i1, **settings), atol=1e-4, rtol=0
+        tvl1(i0, i1, parameters), plain.tvl1(i0, i1, parameters), atol=1e-4, rtol=0
     )
 
 

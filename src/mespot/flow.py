@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -100,17 +100,12 @@ def ahead(items: Iterable[Item]) -> Iterator[Item]:
             yield item
 
 
-def _parameters(settings: Flow) -> dict[str, Any]:
-    """The parameters of the set, by the names that all of `tvl1` take."""
-    return settings.sets[settings.set].model_dump()
-
-
 def _cpu(settings: Flow, threads: int) -> Solver:
     from mespot.tvl1_cpu import tvl1
 
     def solve(frames: np.ndarray) -> np.ndarray:
         frames = frames.astype(np.float32)
-        return tvl1(frames[:-1], frames[1:], **_parameters(settings), threads=threads)
+        return tvl1(frames[:-1], frames[1:], settings.sets[settings.set], threads)
 
     return solve
 
@@ -127,7 +122,7 @@ def _torch(settings: Flow, threads: int, fast: bool = False) -> Solver:
 
     def solve(frames: np.ndarray) -> np.ndarray:
         frames = torch.from_numpy(frames).to(device).float()
-        return tvl1(frames[:-1], frames[1:], **_parameters(settings)).cpu().numpy()
+        return tvl1(frames[:-1], frames[1:], settings.sets[settings.set]).cpu().numpy()
 
     return solve
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import permutations
-from typing import Any
 
 import numpy as np
+
+from mespot.action_units import parse
 
 # The ROIs that each action unit moves (the paper's table). ROIs are numbered as `roi` makes them:
 # 0-2 right brow, 3-5 left brow, 6-7 nose, 8-11 mouth. Other AUs are left out of the count.
@@ -25,30 +26,20 @@ AU_ROIS: dict[int, tuple[int, ...]] = {
 }
 
 
-def au_numbers(text: Any, published: bool = False) -> list[int]:
-    """The AUs of one annotated expression, each once, in the order written.
+def published_aus(text: str) -> list[int]:
+    """The AUs of one annotated expression as the published adjacencies count them.
 
-    `text` is what the annotations hold: "4(B/C)+7B" -> [4, 7], "L12" -> [12], 12 -> [12],
-    "?", an empty cell and NaN -> []. Intensities (A to E), sides (L, R, A), and remarks are not
-    kept; AUs in doubt ("ref(7)", "12A or 14A") count like any other.
-
-    The published adjacencies leave one-sided AUs out, and more: with `published` an AU right after
-    an L or R is skipped ("L12+25" -> [25]; "A12" and "(L/A)12" stay), and an annotation whose first
-    letter is R is skipped whole ("R12B+25+26" -> []).
+    One-sided AUs are left out, and more: an AU right after an L or R is skipped ("L12+25" -> [25]; "A12"
+    and "(L/A)12" stay), and an annotation whose first letter is R is skipped whole
+    ("R12B+25+26" -> []).
     """
-    if text is None or (isinstance(text, float) and not np.isfinite(text)):
+    if text.startswith("R"):
         return []
-    if isinstance(text, float) and text.is_integer():
-        text = int(text)  # a column of integers with empty cells comes out of pandas as floats
-    text = str(text)
-    if published and text.startswith("R"):
-        return []
-    numbers = re.findall(r"(?<![LR\d])\d+" if published else r"\d+", text)
-    return list(dict.fromkeys(int(number) for number in numbers))
+    return [int(number) for number in re.findall(r"(?<![LR\d])\d+", text)]
 
 
 def adjacency(
-    aus: Iterable[Any],
+    aus: Iterable[str],
     rois_of_au: Mapping[int, Sequence[int]] = AU_ROIS,
     n_rois: int = 12,
     published: bool = False,
@@ -61,14 +52,15 @@ def adjacency(
     moves would be zero (the nose's, in the paper's table), and nothing of those ROIs would be seen; so
     each ROI is linked with itself as strongly as with all others together.
 
-    `published` leaves that out and reads the AUs as `au_numbers` says.
+    `published` leaves that out and reads the AUs as `published_aus` does.
     """
     for au, rois in rois_of_au.items():
         if any(not 0 <= roi < n_rois for roi in rois):
             raise ValueError(f"AU {au} must move ROIs between 0 and {n_rois - 1}, not {rois}")
     counts = np.zeros((n_rois, n_rois))
     for text in aus:
-        present = [au for au in au_numbers(text, published) if au in rois_of_au]
+        numbers = published_aus(text) if published else [unit.number for unit in parse(text)]
+        present = [au for au in dict.fromkeys(numbers) if au in rois_of_au]
         if len(present) == 1:
             rois = list(rois_of_au[present[0]])
             counts[rois, rois] += 1

@@ -24,7 +24,9 @@ def load_intervals(path: Path) -> pd.DataFrame:
     Raises InputError for an unreadable file, a missing column or an unknown type.
     """
     try:
-        table = pd.read_csv(path, dtype={"subject": str, "video": str, "au": str})
+        table = pd.read_csv(
+            path, dtype=dict.fromkeys(("subject", "video", "au"), str), keep_default_na=False
+        )
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as CSV ({error})") from None
     missing = [name for name in ("video", "type", "onset", "offset") if name not in table]

@@ -75,32 +75,42 @@ class Landmarks(Settings):
     smooth: Annotated[float, Field(ge=0)] = 2.0  # standard deviation in time, frames
 
 
+class NamedSets(Settings):
+    """Several sets of parameters by their names, one of which counts."""
+
+    set: str
+    sets: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _known_set(self) -> NamedSets:
+        if self.set not in self.sets:
+            raise ValueError(f"set {self.set!r} is none of {sorted(self.sets)}")
+        return self
+
+
 class Tvl1(Settings):
     """Parameters of TV-L1; the defaults are the published ones."""
 
-    tau: Positive = 0.25
-    lam: Positive = 0.15
-    theta: Positive = 0.3
-    scales: Count = 5
-    warps: Count = 5
-    epsilon: Annotated[float, Field(ge=0)] = 0.01
-    iterations: Count = 300
-    scale_step: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    tau: Positive = 0.25  # time step of the dual update
+    lam: Positive = 0.15  # weight of the data term, lambda in the paper
+    theta: Positive = 0.3  # tightness: the coupling of the flow u with the auxiliary flow v
+    scales: Count = 5  # levels of the pyramid; fewer where a side would fall below 16 px
+    warps: Count = 5  # warpings of the second image at each level
+    epsilon: Annotated[float, Field(ge=0)] = 0.01  # px; RMS change of u that ends the iteration
+    iterations: Count = 300  # at most, for each warp
+    scale_step: Annotated[float, Field(gt=0, lt=1)] = 0.8  # size of a level of the next finer one
 
 
-class Flow(Settings):
+PUBLISHED_TVL1 = Tvl1()
+
+
+class Flow(NamedSets):
     backend: Literal["auto", "torch", "cpu", "cuda", "opencv"] = "auto"
     set: str = "published"
     sets: dict[str, Tvl1] = {
-        "published": Tvl1(),
+        "published": PUBLISHED_TVL1,
         "micro": Tvl1(scales=3, epsilon=0, iterations=30, scale_step=0.5),
     }
-
-    @model_validator(mode="after")
-    def _known_set(self) -> Flow:
-        if self.set not in self.sets:
-            raise ValueError(f"flow set {self.set!r} is none of {sorted(self.sets)}")
-        return self
 
 
 class Region(Settings):
@@ -111,16 +121,10 @@ class Region(Settings):
     unit: Literal["inter_ocular", "inner_eye", "px"] = "inter_ocular"
 
 
-class Roi(Settings):
+class Roi(NamedSets):
     set: str = "auw_gcn"
     nose: Region = Region(landmarks=[29, 30], margin=0.175, unit="inner_eye")
     sets: dict[str, dict[str, Region]]
-
-    @model_validator(mode="after")
-    def _known_set(self) -> Roi:
-        if self.set not in self.sets:
-            raise ValueError(f"roi set {self.set!r} is none of {sorted(self.sets)}")
-        return self
 
 
 class Mdmo(Settings):

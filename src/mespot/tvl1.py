@@ -22,37 +22,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mespot.settings import PUBLISHED_TVL1, Tvl1
+
 # Pixels worked on at once. On a CPU, iterating few pairs keeps their fields in the cache, while
 # small images are bundled so that the price of calling an operation is shared.
 _CHUNK_PIXELS = {"cpu": 1 << 15, "cuda": 1 << 22}
 _MIN_SIDE = 16  # px; OpenCV builds no pyramid level smaller than this
 
 
-def tvl1(
-    i0: Tensor,
-    i1: Tensor,
-    *,
-    tau: float = 0.25,
-    lam: float = 0.15,
-    theta: float = 0.3,
-    scales: int = 5,
-    warps: int = 5,
-    epsilon: float = 0.01,
-    iterations: int = 300,
-    scale_step: float = 0.8,
-) -> Tensor:
+def tvl1(i0: Tensor, i1: Tensor, parameters: Tvl1 = PUBLISHED_TVL1) -> Tensor:
     """Optical flow from each image of `i0` to its partner in `i1`: i1(x + u) = i0(x).
 
     Args:
         i0, i1: (B, H, W) float32 on one device, grey values on the 0-255 scale.
-        tau: time step of the dual update.
-        lam: weight of the data term (lambda in the paper).
-        theta: tightness, the coupling of u with the auxiliary flow v.
-        scales: pyramid levels; fewer are used when a side would fall below 16 px.
-        warps: warpings of i1 per level.
-        epsilon: stop when the root mean square change of u per iteration is below this, px.
-        iterations: most iterations per warp.
-        scale_step: size of a level relative to the next finer one, in (0, 1).
+        parameters: of the method; `settings.Tvl1` says what each is.
 
     Returns:
         (B, 2, H, W) float32, (dx, dy) in px. A pair's flow does not depend on its batch.
@@ -61,29 +44,20 @@ def tvl1(
         ValueError: shapes differ or are not (B, H, W), dtype is not float32, a value is NaN or
             infinite.
     """
-    _check_images(i0, i1)
+    check_images(i0, i1)
+    step = parameters.scale_step
     with torch.inference_mode():
-        pyramid0, pyramid1 = (_pyramid(image, scales, scale_step) for image in (i0, i1))
+        pyramid0, pyramid1 = (pyramid(image, parameters.scales, step) for image in (i0, i1))
         u = i0.new_zeros(2, len(i0), *pyramid0[-1].shape[1:])
         for level0, level1 in zip(reversed(pyramid0), reversed(pyramid1), strict=True):
             if u.shape[2:] != level0.shape[1:]:  # OpenCV scales u by 1/step, not by the sizes
-                u = _resize(u, *level0.shape[1:]).div_(scale_step)
+                u = resize(u, *level0.shape[1:]).div_(step)
             for part in _chunks(level0):
-                u[:, part] = _solve_scale(
-                    level0[part],
-                    level1[part],
-                    u[:, part],
-                    tau,
-                    lam,
-                    theta,
-                    warps,
-                    epsilon,
-                    iterations,
-                )
+                u[:, part] = _solve_scale(level0[part], level1[part], u[:, part], parameters)
     return u.transpose(0, 1).clone()  # outside inference_mode: an ordinary tensor
 
 
-def _check_images(i0: Tensor, i1: Tensor) -> None:
+def check_images(i0: Tensor, i1: Tensor) -> None:
     if i0.shape != i1.shape or i0.ndim != 3 or 0 in i0.shape[1:]:
         shapes = f"{tuple(i0.shape)} and {tuple(i1.shape)}"
         raise ValueError(f"i0 and i1 must have one shape (B, H, W), got {shapes}")
@@ -105,18 +79,18 @@ def _chunks(images: Tensor) -> Iterator[slice]:
 # ---- pyramid -------------------------------------------------------------------------------
 
 
-def _pyramid(image: Tensor, scales: int, step: float) -> list[Tensor]:
+def pyramid(image: Tensor, scales: int, step: float) -> list[Tensor]:
     """`image` (B, H, W) and its reductions by `step`, finest first."""
     levels = [image]
     while len(levels) < scales:
         height, width = (round(n * step) for n in levels[-1].shape[1:])
         if min(height, width) < _MIN_SIDE:
             break
-        levels.append(_resize(levels[-1], height, width, 1 / step))
+        levels.append(resize(levels[-1], height, width, 1 / step))
     return levels
 
 
-def _resize(image: Tensor, height: int, width: int, factor: float | None = None) -> Tensor:
+def resize(image: Tensor, height: int, width: int, factor: float | None = None) -> Tensor:
     """Linear interpolation of (..., H, W) at `src = dst * factor`, border pixels repeated.
 
     There is no half-pixel shift: pixel 0 stays on pixel 0. Without `factor`, the ratio of sizes.
@@ -135,7 +109,7 @@ def _resize(image: Tensor, height: int, width: int, factor: float | None = None)
 # ---- warp ----------------------------------------------------------------------------------
 
 
-def _centred_gradient(image: Tensor) -> tuple[Tensor, Tensor]:
+def centred_gradient(image: Tensor) -> tuple[Tensor, Tensor]:
     """d/dx and d/dy of (B, H, W) by central differences, border pixels repeated."""
     padded = F.pad(image, (1, 1, 1, 1), mode="replicate")
     dx = padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2]
@@ -197,41 +171,31 @@ def _weighted_rows(table: Tensor, index: Tensor, weight: Tensor) -> Tensor:
 # ---- one scale -----------------------------------------------------------------------------
 
 
-def _solve_scale(
-    i0: Tensor,
-    i1: Tensor,
-    u: Tensor,
-    tau: float,
-    lam: float,
-    theta: float,
-    warps: int,
-    epsilon: float,
-    iterations: int,
-) -> Tensor:
+def _solve_scale(i0: Tensor, i1: Tensor, u: Tensor, parameters: Tvl1) -> Tensor:
     """Refine u (2, B, H, W) at one pyramid level of images (B, H, W): the paper's Algorithm 1."""
     fields = _Fields(i0.new_zeros(_Fields.COUNT, *i0.shape))
     fields.u.copy_(u)
-    warp = _Warper(torch.stack((i1, *_centred_gradient(i1))))
-    for _ in range(warps):  # u and p go on from warp to warp
+    warp = _Warper(torch.stack((i1, *centred_gradient(i1))))
+    for _ in range(parameters.warps):  # u and p go on from warp to warp
         fields.linearise(i0, *warp(fields.u))
-        _iterate(fields, tau, lam, theta, epsilon, iterations)
+        _iterate(fields, parameters)
     return fields.u
 
 
-def _iterate(
-    fields: "_Fields", tau: float, lam: float, theta: float, epsilon: float, iterations: int
-) -> None:
+def _iterate(fields: "_Fields", parameters: Tvl1) -> None:
     """Alternate both steps in place until each pair of the batch has met OpenCV's rule.
 
     A pair stops once sum |du|^2 <= epsilon^2 * area. Looking costs a pass over the data, so
     OpenCV looks at odd iterations only, and after seeing k times the limit it lets about k
     iterations go by first. A pair that has stopped is taken out of the batch.
     """
+    tau, lam, theta = parameters.tau, parameters.lam, parameters.theta
+    epsilon = parameters.epsilon
     limit = epsilon**2 * fields.rho_c[0].numel()
     now = fields
     running = np.arange(fields.data.shape[1])  # the pairs in `now`, as numbered in `fields`
     debt = np.zeros(len(running))  # OpenCV's prevError, which starts at 0
-    for n in range(iterations):
+    for n in range(parameters.iterations):
         look = (debt < limit) & (n % 2 == 1 and epsilon > 0)
         before = now.u.clone() if look.any() else None
         now.primal_step(lam * theta, theta)

@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numba import njit
 
+from mespot.settings import PUBLISHED_TVL1, Tvl1
+
 # Iterations in one sweep: 2 * 8 + 1 rows of 10 fields stay well within a core's second-level cache.
 SWEEP = 8
 BLOCK = 16  # columns; rows are filled up to a multiple of what vector code takes at once
@@ -35,15 +37,7 @@ compiled = njit(
 def tvl1(
     i0: np.ndarray,
     i1: np.ndarray,
-    *,
-    tau: float = 0.25,
-    lam: float = 0.15,
-    theta: float = 0.3,
-    scales: int = 5,
-    warps: int = 5,
-    epsilon: float = 0.01,
-    iterations: int = 300,
-    scale_step: float = 0.8,
+    parameters: Tvl1 = PUBLISHED_TVL1,
     threads: int = 1,
 ) -> np.ndarray:
     """Optical flow as `tvl1.tvl1`: images (B, H, W) float32 on a 0-255 scale to (B, 2, H, W) px.
@@ -60,10 +54,10 @@ def tvl1(
             pairs = np.flatnonzero(~np.isfinite(image).all((1, 2))).tolist()
             raise ValueError(f"{name} holds NaN or infinite values in images {pairs}")
     flow = np.empty((len(i0), 2, *i0.shape[1:]), np.float32)
-    parameters = (tau, lam, theta, scales, warps, epsilon, iterations, scale_step)
+    values = tuple(parameters.model_dump().values())  # in the order of solve_pair's arguments
 
     def solve(pair: int) -> None:
-        solve_pair(i0[pair], i1[pair], flow[pair], *parameters)
+        solve_pair(i0[pair], i1[pair], flow[pair], *values)
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(solve, range(len(flow))))
@@ -274,9 +268,9 @@ def iterate(u, p, data, width, tau, lam, theta, epsilon, iterations):
             count = min(SWEEP, end - n)
             n += count
             looks = n == end and looking < iterations
-            debt_seen = sweep(u, p, data, width, count, threshold, tightness, taut, looks)
+            change = sweep(u, p, data, width, count, threshold, tightness, taut, looks)
         if looking < iterations:
-            debt = debt_seen
+            debt = change
             if debt <= limit:
                 break
     return n
@@ -297,7 +291,7 @@ def sweep(u, p, data, width, count, threshold, theta, taut, looks):
                 else:
                     primal_row(u, p, data, y, threshold, theta)
                 for x in range(width + 1, u.shape[2]):
-                    u[0, y, x], u[1, y, x] = u[0, y, width], u[1, y, width]
+                    u[U1, y, x], u[U2, y, x] = u[U1, y, width], u[U2, y, width]
             if TWO <= y <= np.uint64(height + 1):
                 below = min(y, np.uint64(height))  # below the last row is that row again
                 dual_row(u, p, y - ONE, below, taut)

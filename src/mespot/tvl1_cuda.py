@@ -25,7 +25,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from mespot.tvl1 import _centred_gradient, _check_images, _pyramid, _resize
+from mespot.settings import PUBLISHED_TVL1, Tvl1
+from mespot.tvl1 import centred_gradient, check_images, pyramid, resize
 
 # Pixels worked on at once, at about 80 bytes each: bounds the memory, yet fills the GPU.
 _CHUNK_PIXELS = 1 << 25
@@ -40,36 +41,27 @@ _P, _GRAD, _INVERSE, _RHO_C = (tl.constexpr(first) for first in (2, 6, 8, 9))
 _BLOCK, _NUM_WARPS = 512, 16
 
 
-def tvl1(
-    i0: Tensor,
-    i1: Tensor,
-    *,
-    tau: float = 0.25,
-    lam: float = 0.15,
-    theta: float = 0.3,
-    scales: int = 5,
-    warps: int = 5,
-    epsilon: float = 0.01,
-    iterations: int = 300,
-    scale_step: float = 0.8,
-) -> Tensor:
+def tvl1(i0: Tensor, i1: Tensor, parameters: Tvl1 = PUBLISHED_TVL1) -> Tensor:
     """What `mespot.tvl1.tvl1` returns, for images on a CUDA device: the same arguments and errors.
 
     Rounding differs, so now and then a pair stops at another look, and its flow then differs by
     about `epsilon`. Once the images are checked the host does not wait for the device.
     """
-    _check_images(i0, i1)
+    check_images(i0, i1)
+    step = parameters.scale_step
     flow = i0.new_empty(len(i0), 2, *i0.shape[1:])
     size = max(1, _CHUNK_PIXELS // i0.shape[1:].numel())
     with torch.inference_mode(), torch.cuda.device_of(i0):
         for b in range(0, len(i0), size):
             part = slice(b, b + size)
-            pyramid0, pyramid1 = (_pyramid(image[part], scales, scale_step) for image in (i0, i1))
+            pyramid0, pyramid1 = (
+                pyramid(image[part], parameters.scales, step) for image in (i0, i1)
+            )
             u = flow.new_zeros(len(pyramid0[-1]), 2, *pyramid0[-1].shape[1:])
             for level0, level1 in zip(reversed(pyramid0), reversed(pyramid1), strict=True):
                 if u.shape[2:] != level0.shape[1:]:  # OpenCV scales u by 1/step, not by the sizes
-                    u = _resize(u, *level0.shape[1:]).div_(scale_step)
-                u, _ = _solve_scale(level0, level1, u, tau, lam, theta, warps, epsilon, iterations)
+                    u = resize(u, *level0.shape[1:]).div_(step)
+                u, _ = _solve_scale(level0, level1, u, parameters)
             flow[part] = u
     return flow
 
@@ -78,25 +70,21 @@ def _solve_scale(
     i0: Tensor,
     i1: Tensor,
     u: Tensor,
-    tau: float,
-    lam: float,
-    theta: float,
-    warps: int,
-    epsilon: float,
-    iterations: int,
+    parameters: Tvl1,
 ) -> tuple[Tensor, Tensor]:
     """Refine u (B, 2, H, W) at one pyramid level of images (B, H, W).
 
     Returns it with the number of iterations of each warp and pair, (warps, B) int32.
     """
+    tau, lam, theta = parameters.tau, parameters.lam, parameters.theta
     batch, height, width = i0.shape
     fields = i0.new_zeros(batch, height, _FIELDS.value, width)
     fields[:, :, :2] = u.transpose(1, 2)
-    i0, i1 = i0.contiguous(), torch.stack((i1, *_centred_gradient(i1)), 1)
-    counts = torch.empty(warps, batch, dtype=torch.int32, device=i0.device)
+    i0, i1 = i0.contiguous(), torch.stack((i1, *centred_gradient(i1)), 1)
+    counts = torch.empty(parameters.warps, batch, dtype=torch.int32, device=i0.device)
     # Four programs share an SM's L1 cache, 256 KB: each may keep 2K + 1 rows of 40 W bytes there.
     longest = max(2, (1280 // width - 1) // 2)
-    limit = max(epsilon, 0.0) ** 2 * (height * width)  # at 0 the rule never looks
+    limit = parameters.epsilon**2 * (height * width)  # at 0 the rule never looks
     for count in counts:  # u and p go on from warp to warp
         _linearise[batch, triton.cdiv(height * width, 256)](
             i0, i1, fields, height, width, torch.finfo(torch.float32).eps, BLOCK=256
@@ -106,7 +94,7 @@ def _solve_scale(
             count,
             height,
             longest,
-            iterations,
+            parameters.iterations,
             lam * theta,
             theta,
             tau / theta,
