@@ -11,7 +11,7 @@ from PIL import Image
 from test_cli import run
 
 from mespot import annotation, annotation_files, layouts
-from mespot.check import check
+from mespot.check import LISTED, check
 from mespot.errors import InputError
 from mespot.settings import Annotation, Decode
 from mespot.video import frame_files
@@ -98,6 +98,8 @@ def test_cas_me_sq_as_distributed(sources, tmp_path, inside, name):
     assert found["misplaced"] == ["casme_023_0502"]
     assert found["unannotated"] == UNANNOTATED
     # Every annotated frame lies beyond three frames; those of a missing video are not looked up.
+    assert "... and " in printed
+    assert printed.count("beyond the video's end") == LISTED
     assert set(found["beyond_end"]) == set(source.rows["video"]) - {"casme_030_0505"}
 
 
@@ -131,7 +133,7 @@ def test_samm_lv_as_distributed(sources, tmp_path, inside):
     assert found["broken"] == ["samm_006_1"]
     assert "frame 2 is missing" in text
     assert len(found["disagreement"]) == 29
-    assert "row 488 says 1025; SAMM_LongVideos.xlsx wins" in text
+    assert "row 488 says 1025; SAMM_LongVideos.xlsx wins" in out.read_text()
 
 
 def test_own_videos_and_one_csv(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mespot import layouts
+from mespot import annotation_files, layouts
 from mespot.errors import InputError
 
 
@@ -49,6 +49,27 @@ def test_own_videos_in_every_form(tmp_path):
     touch(tmp_path, "anna/cover.jpg", "odd.xyz")
     assert ("anna", "one") in names("videos", tmp_path)
     assert names("videos", tmp_path / "odd.xyz") == [("odd.xyz", "odd.xyz")]
+
+
+def test_an_annotation_names_the_subjects_that_no_folder_names(tmp_path):
+    touch(tmp_path, "one.mp4", "two b.mov", "three.mp4", "anna/four.mp4")
+    csv = tmp_path / "annotation.csv"
+    csv.write_text(
+        "video,subject,type,onset,offset\none.mp4,ben j,micro,1,2\ntwo b,ben j,micro,1,2\n,,,,\n"
+        "one,,macro,4,9\nfour,anna,micro,1,2\n"
+    )
+    subjects = annotation_files.subjects(csv)
+    assert [found[:2] for found in layouts.find("videos", tmp_path, subjects)] == [
+        ("anna", "four"),
+        ("ben_j", "one"),
+        ("ben_j", "two_b"),
+        ("three", "three"),
+    ]
+    csv.write_text(csv.read_text() + "two b,eve,micro,4,5\n")
+    with pytest.raises(
+        InputError, match=r"row 7: two_b is of subject 'eve', in a row before of 'ben_j'"
+    ):
+        annotation_files.subjects(csv)
 
 
 def test_published_segments_make_one_video(tmp_path):

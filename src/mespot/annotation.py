@@ -87,10 +87,14 @@ def annotation(
     write_table(kept, COLUMNS, out)
     write_table(given, COLUMNS, as_given)
     write_table(decisions, AUDIT_COLUMNS, audit)
-    for line in decisions:
-        if line["rule"] == "beyond_end" and line["now"] == LEFT_OUT:
-            where = f"{path}: row {line['source_row']}: {line['video']}"
-            print(f"warning: {where}: {line['was']} is {line['why']}", file=sys.stderr)
+    beyond = [line for line in decisions if (line["rule"], line["now"]) == ("beyond_end", LEFT_OUT)]
+    if beyond:
+        first = beyond[0]
+        print(
+            f"warning: {path}: {len(beyond)} rows begin beyond their video's end and are {LEFT_OUT}; the "
+            f"first is row {first['source_row']}: {first['video']}: {first['was']} is {first['why']}",
+            file=sys.stderr,
+        )
     lost = len(source.rows) - len(kept)
     print(
         f"annotation: {len(source.rows)} rows read, {len(kept)} kept, {lost} {LEFT_OUT}, "

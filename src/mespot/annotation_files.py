@@ -15,6 +15,7 @@ import pandas as pd
 
 from mespot.errors import InputError
 from mespot.intervals import ANNOTATION_COLUMNS as COLUMNS
+from mespot.layouts import video_name
 
 FRAMES = ("onset", "apex", "offset")
 TYPES = {
@@ -104,16 +105,32 @@ def read(path: Path, frames_per_row: float = 1) -> Source:
     )
 
 
+def subjects(path: Path) -> dict[str, str]:
+    """The subject that an annotation names for each video, if any. InputError if it names two."""
+    named: dict[str, str] = {}
+    source = read(path)
+    for row in source.rows.to_dict("records"):
+        if row["subject"] and named.setdefault(row["video"], row["subject"]) != row["subject"]:
+            raise InputError(
+                f"{source.where(row)}: {row['video']} is of subject {row['subject']!r}, in a row before of "
+                f"{named[row['video']]!r}; a video shows one subject"
+            )
+    return named
+
+
 def _csv(table: pd.DataFrame, path: Path) -> Source:
     """The published CSV or the plain one; both count frames from 0."""
-    table = table.rename(columns=PUBLISHED)
+    table = table.rename(columns=lambda name: PUBLISHED.get(name.strip(), name.strip()))
     missing = [name for name in ("video", "type", "onset", "offset") if name not in table]
     if missing:
         raise InputError(f"{path}: no column {', '.join(missing)}; there are {', '.join(table)}")
     rows = table.assign(source_row=range(2, len(table) + 2))
+    rows = rows[(table.map(str.strip) != "").any(axis=1)]  # Excel writes lines of commas alone
     rows["apex"] = rows.get("apex", pd.Series([-1] * len(rows), index=rows.index))
     rows["au"] = rows.get("au", "")
     rows["subject"] = rows.get("subject", "")
+    for name in ("subject", "video"):  # as `layouts` names what lies in folders; "one.mp4" is one
+        rows[name] = [video_name(Path(cell)) if cell.strip() else "" for cell in rows[name]]
     return Source(path, rows[COLUMNS])
 
 

@@ -34,6 +34,9 @@ FAULTS = {
 ENDLESS = 2**31  # length of a video whose length is not known
 
 
+LISTED = 20  # lines of one kind of fault; an annotation at a wrong rate has hundreds
+
+
 class Fault(NamedTuple):
     name: str  # one of FAULTS
     video: str
@@ -54,7 +57,8 @@ def check(
     `annotated` is the dataset's annotation, `compared` a second one of it. Raises InputError where
     the folder or the annotation cannot be read, or nothing of the annotation is there.
     """
-    videos, misplaced = layouts.survey(layout, root)
+    subjects = annotation_files.subjects(annotated) if annotated else {}
+    videos, misplaced = layouts.survey(layout, root, subjects)
     faults = [Fault("misplaced", entry.video, entry.why, entry.path) for entry in misplaced]
     frames = {}
     for video in videos:
@@ -75,7 +79,7 @@ def check(
             faults += _between(source, other)
     if out:
         write_table(_rows(videos, frames, rows, faults), COLUMNS, out)
-    return _table(root, layout, videos, frames, rows, types, faults)
+    return _table(root, layout, videos, frames, rows, types, faults, out)
 
 
 def _against(
@@ -201,8 +205,9 @@ def _table(
     rows: Counter[str],
     types: Counter[str],
     faults: list[Fault],
+    out: Path | None,
 ) -> str:
-    """What was found, and each fault by name."""
+    """What was found, and each fault by name, of one kind the first LISTED."""
     counted = [n for n in frames.values() if n is not None]
     lines = [f"{root} (layout {layout})"]
     lines.append(f"{'videos':14}{len(videos):8}  of {len({v.subject for v in videos})} subjects")
@@ -214,10 +219,13 @@ def _table(
     for name, meaning in FAULTS.items():
         found = [fault for fault in faults if fault.name == name]
         lines.append(f"{name:14}{len(found):8}  {meaning}")
-        for fault in found:
+        for fault in found[:LISTED]:
             path = "" if fault.path in fault.what else _below(fault.path, root)
             parts = [part for part in (fault.video, path, fault.what) if part]
             lines.append(f"{'':24}{': '.join(parts)}")
+        if len(found) > LISTED:
+            where = f"all are in {out}" if out else "--out FILE writes them all"
+            lines.append(f"{'':24}... and {len(found) - LISTED} more; {where}")
     return "\n".join(lines)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,8 +40,11 @@ ALL = "all"
 RESERVED = re.compile(rf"{ALL}|inner_[\d_]+")
 
 
+NOBODY: Mapping[str, str] = {}
+
+
 class Video(NamedTuple):
-    subject: str
+    subject: str  # "" while no folder names it
     video: str
     path: str  # a video file, a folder of frames, or (published features) a subject's folder
 
@@ -51,24 +55,28 @@ class Misplaced(NamedTuple):
     video: str = ""  # which it would be by its name
 
 
-def find(layout: str, root: str | Path) -> list[Video]:
-    """The videos of a dataset, by subject and name.
-
-    Raises InputError if the folder is missing, holds no video or two of one name.
-    """
-    return survey(layout, root)[0]
+def find(layout: str, root: str | Path, subjects: Mapping[str, str] = NOBODY) -> list[Video]:
+    """The videos of a dataset, by subject and name; see `survey`."""
+    return survey(layout, root, subjects)[0]
 
 
-def survey(layout: str, root: str | Path) -> tuple[list[Video], list[Misplaced]]:
+def survey(
+    layout: str, root: str | Path, subjects: Mapping[str, str] = NOBODY
+) -> tuple[list[Video], list[Misplaced]]:
     """The videos of a dataset, by subject and name, and the folders that are none of them, and why.
 
-    Raises InputError if the folder is missing, holds no video or two of one name.
+    Where no folder names a video's subject, `subjects` may (`annotation_files.subjects`); else the
+    video is its own. Raises InputError if the folder is missing, holds no video or two of one name.
     """
     root = Path(root)
     if not root.exists():
         raise InputError(f"{root}: no such file or folder; set the dataset's root in config.yaml")
     found = sorted(LAYOUTS[layout](root))
-    videos = [entry for entry in found if isinstance(entry, Video)]
+    videos = sorted(
+        entry._replace(subject=entry.subject or subjects.get(entry.video) or entry.video)
+        for entry in found
+        if isinstance(entry, Video)
+    )
     misplaced = [entry for entry in found if isinstance(entry, Misplaced)]
     if not videos:
         example = LAYOUTS[layout].__doc__
@@ -121,14 +129,14 @@ def samm_lv(root: Path) -> list[Video | Misplaced]:
 
 def videos(root: Path) -> list[Video | Misplaced]:
     """videos/one.mp4, videos/anna/two.mp4 or videos/anna/three/1.jpg"""
-    # A folder between names the subject; without one each video is its own.
+    # A folder between names the subject.
     root = _within(root, "videos")
     if root.is_file() or is_video(root):
-        return [Video(video_name(root), video_name(root), str(root))]
+        return [Video("", video_name(root), str(root))]
     found: list[Video | Misplaced] = []
     for path in root.iterdir():
         if is_video(path):
-            found.append(Video(video_name(path), video_name(path), str(path)))
+            found.append(Video("", video_name(path), str(path)))
         elif path.is_dir():
             inside = [inner for inner in path.iterdir() if is_video(inner)]
             found += [Video(video_name(path), video_name(inner), str(inner)) for inner in inside]
@@ -177,7 +185,7 @@ def is_video(path: Path) -> bool:
 
 
 def video_name(path: Path) -> str:
-    """A video's name: its file's, with whatever is not a letter, digit, '.', '_' or '-' as '_'."""
+    """A video's or subject's name: its file's, with whatever is not a letter, digit, '.', '_' or '-' as '_'."""
     stem = path.stem if path.suffix.lower() in VIDEOS | IMAGES else path.name
     return re.sub(r"[^\w.-]+", "_", stem).strip("_.") or "video"
 

@@ -51,7 +51,14 @@ def videos(dataset):
             )
         if entry.of:
             return [found for part in entry.of for found in videos(part)]
-        return layouts.find(entry.layout, entry.root)
+        subjects = {}
+        if (
+            entry.annotation and entry.layout == "videos"
+        ):  # its folders may name no subject
+            from mespot import annotation_files  # pandas: half a second
+
+            subjects = annotation_files.subjects(Path(entry.file(entry.annotation)))
+        return layouts.find(entry.layout, entry.root, subjects)
     except InputError as error:
         raise WorkflowError(str(error)) from None
 
