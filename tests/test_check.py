@@ -11,7 +11,7 @@ from PIL import Image
 from test_cli import run
 
 from mespot import annotation, annotation_files, layouts
-from mespot.check import LISTED, check
+from mespot.check import LISTED, check, check_config
 from mespot.errors import InputError
 from mespot.settings import Annotation, Decode
 from mespot.video import frame_files
@@ -215,3 +215,38 @@ def test_rows_of_videos_without_a_face_are_left_out_by_name(sources):
         lost = [line["video"] for line in decisions if line["rule"] == "video_failed"]
         assert set(lost) == set(failed)
         assert len(kept) + len(lost) == len(source.rows)
+
+
+def test_every_dataset_of_a_config_file(tmp_path):
+    frames(tmp_path / "data" / "videos" / "anna" / "one", "1.png", "2.png")
+    (tmp_path / "data" / "a.csv").write_text(
+        "video,type,onset,offset\none,macro,0,1\ntwo,micro,0,1\n"
+    )
+    config = tmp_path / "mine.yaml"
+    entry = f"{{layout: videos, root: {tmp_path}/data, annotation: a.csv}}"
+    config.write_text(f"datasets:\n  mine: {entry}\n  none: {{layout: samm_lv, root: null}}\n")
+    done = run("check", "--configfile", config)
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.startswith(f"mine: {tmp_path}/data (layout videos)\n")
+    assert "two: 1 annotated rows" in done.stdout
+    config.write_text(f"datasets:\n  mine: {entry.replace('layout: videos', 'layout: vids')}\n")
+    done = run("check", "--configfile", config)
+    assert done.exit_code == 2
+    assert "mine.yaml: datasets.mine: layout:" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("datasets: {mine: {layout: samm_lv, root: null}}", "no dataset with a folder"),
+        ("roi: {}", "no config file with `datasets`"),
+        ("datasets: [", "no config file with `datasets`"),
+        (None, "no config file with `datasets`"),
+    ],
+)
+def test_a_config_file_without_a_dataset_to_check(tmp_path, text, message):
+    config = tmp_path / "mine.yaml"
+    if text:
+        config.write_text(text)
+    with pytest.raises(InputError, match=message):
+        check_config(config)

@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import av
+import yaml
+from pydantic import ValidationError
 
 from mespot import annotation, annotation_files, layouts
 from mespot.errors import InputError
 from mespot.formats import IMAGES
 from mespot.intervals import TYPES, write_table
 from mespot.layouts import Misplaced, Video
-from mespot.settings import Annotation, Decode
+from mespot.settings import Annotation, Dataset, Decode, explain
 from mespot.video import frame_files
 
 COLUMNS = ["video", "subject", "frames", "rows", "fault", "what", "path"]
@@ -80,6 +82,30 @@ def check(
     if out:
         write_table(_rows(videos, frames, rows, faults), COLUMNS, out)
     return _table(root, layout, videos, frames, rows, types, faults, out)
+
+
+def check_config(path: Path) -> str:
+    """`check` of each dataset in a config file whose `root` is given. Raises InputError."""
+    try:
+        entries = yaml.safe_load(path.read_text())["datasets"]
+        given = {name: entry for name, entry in entries.items() if entry.get("root")}
+    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: no config file with `datasets` ({error!r})") from None
+    if not given:
+        raise InputError(f"{path}: no dataset with a folder; write where it is after `root`")
+    tables = []
+    for name, values in given.items():
+        try:
+            entry = Dataset.model_validate(values)
+        except ValidationError as error:
+            raise InputError(f"{path}: datasets.{name}: {explain(error)}") from None
+        files = [Path(entry.file(f)) if f else None for f in (entry.annotation, entry.compare)]
+        decode = {"fps": entry.fps, "frames_fps": entry.frames_fps} | entry.settings.get(
+            "decode", {}
+        )
+        found = check(entry.layout, Path(entry.root), *files, None, Decode.model_validate(decode))
+        tables.append(f"{name}: {found}")
+    return "\n\n".join(tables)
 
 
 def _against(

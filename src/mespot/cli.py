@@ -107,17 +107,21 @@ def _demo_annotation(layout: Word, out: Out, settings: Settings = "{}") -> None:
 
 @command("check")
 def _check(
-    layout: Word,
-    root: In,
+    configfile: Annotated[Path, typer.Option(help="all of its datasets")] = Path("config.yaml"),
+    root: Annotated[Path | None, typer.Option(help="one folder instead")] = None,
+    layout: Annotated[str, typer.Option(help="of that folder")] = "videos",
     annotation: Annotated[Path | None, typer.Option(help="spreadsheet or CSV")] = None,
     compare: Annotated[Path | None, typer.Option(help="a second annotation")] = None,
     out: Annotated[Path | None, typer.Option(help="CSV to write: videos and faults")] = None,
     settings: Settings = "{}",
 ) -> None:
-    """Whether a dataset's folder and annotation fit together: a table, and each fault by name."""
-    from mespot.check import check
+    """Whether datasets' folders and annotations fit together: a table, and each fault by name."""
+    from mespot.check import check, check_config
 
-    print(check(layout, root, annotation, compare, out, Decode.parse(settings)))
+    if root:
+        print(check(layout, root, annotation, compare, out, Decode.parse(settings)))
+    else:
+        print(check_config(configfile))
 
 
 @command("decode", per_video=True)
