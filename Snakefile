@@ -52,6 +52,7 @@ include: "workflow/rules/report.smk"
 
 
 onstart:
+    check_annotations()
     # One bad video does not cost the others then: the stages write its failure down and go on.
     os.environ.update(
         MESPOT_KEEP_GOING=str(int(workflow.execution_settings.keep_going))

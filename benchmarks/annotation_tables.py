@@ -73,7 +73,7 @@ def video_lengths(archive: Path, folder: str) -> dict[str, tuple[str, int]]:
     with tempfile.TemporaryDirectory() as temporary, tarfile.open(archive, "r|xz") as file:
         for member in file:
             if folder in Path(member.name).parts:
-                file.extract(member, temporary, filter="data")
+                file.extract(member, temporary)
         store = Path(temporary) / "features.h5"
         features.import_published(Path(temporary), 1, store, Features())
         return features.lengths(store)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+import zipfile
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from mespot.annotation import annotation, join_tables
-from mespot.annotation_files import read
+from mespot.annotation import annotation, disagreements, join_tables
+from mespot.annotation_files import FRAMES, read
 from mespot.errors import InputError
 from mespot.settings import Annotation
 
@@ -48,6 +49,8 @@ def normalise(tmp_path, rows: str, frames_per_row: float = 1, **settings):
         ("90,95,120", {}, (90, 95, 99), ["beyond_end"]),
         ("100,105,120", {}, None, ["beyond_end"]),
         ("30,25,20", {}, None, ["onset_after_offset"]),
+        ("10,,20", {}, (10, 15, 20), ["apex_unknown"]),
+        ("10,14.999999999999,20", {}, (10, 15, 20), []),  # as spreadsheets hold 15
     ],
 )
 def test_decisions(tmp_path, row, settings, expected, rules):
@@ -120,6 +123,34 @@ def test_another_annotation_is_compared_row_by_row(tmp_path):
     assert "theirs.csv row 3 says 16; ours.csv wins" in audit["why"].iloc[0]
 
 
+def compared(tmp_path, rows: str, others: str, frames_per_row: float = 1) -> list[list]:
+    """Row, field, `was` and rule of each line about two tables of the rows type, onset, apex, offset."""
+    sources = []
+    for name, text, first in (("ours", rows, 1), ("theirs", others, 0)):
+        path = tmp_path / f"{name}.csv"
+        path.write_text("video,type,onset,apex,offset\n" + text)
+        rate = frames_per_row if first else 1
+        sources.append(read(path)._replace(first_frame=first, frames_per_row=rate))
+    lines = disagreements(*sources)
+    return [[line[name] for name in ("source_row", "field", "was", "rule")] for line in lines]
+
+
+def test_of_expressions_alike_those_of_one_type_are_a_pair(tmp_path):
+    one, other = "v,macro,11,16,21\n", "v,micro,11,16,21\n"
+    assert {line[3] for line in compared(tmp_path, one + other, other + one)} == {"numbering"}
+
+
+def test_the_same_numbers_counted_otherwise_are_one_line_only_at_one_rate(tmp_path):
+    assert compared(tmp_path, "v,macro,9,17,25\n", "v,macro,9,17,25\n") == [
+        ["", "frames", "3 from 0", "numbering"]
+    ]
+    # At 200 fps these are 1, 2 and 3 at 25: other frames.
+    found = compared(tmp_path, "v,macro,9,17,25\n", "v,macro,9,17,25\n", frames_per_row=8)
+    assert found == [
+        [2, name, n, "disagreement"] for name, n in zip(FRAMES, (9, 17, 25), strict=True)
+    ]
+
+
 def test_duplicates_and_unknown_videos_are_left_out_and_audited(tmp_path):
     row = "1,2,3,1,4\n"
     normal, audit = normalise(tmp_path, f"s,v,{row}s,v,{row}s,w,{row}s,x,{row}")
@@ -152,6 +183,9 @@ def test_200_fps_frames_become_working_frames(tmp_path):
         (HEADER + "s,v,1,2,3,7,4\n", "row 2: type '7'"),
         (HEADER + "t,v,1,2,3,1,4\n", "row 2: v is annotated as subject 't', but lies where"),
         (HEADER + "s,v,1,2,3,1,4\ns,v,x,2,3,1,4\n", "row 3: onset is 'x'"),
+        (HEADER + "\n,,,,,,\ns,v, x,2,3,1,4\n", "row 4: onset is 'x'"),
+        (HEADER + "s,v,1,2,3,1,4\ns,v,1,2,3,1,4,5\n", "in.csv: cannot be read .*line 3"),
+        (HEADER + "s,v,1,2,3,1,4,5\n", "in.csv: cannot be read"),
         ("a,b\n1,2\n", "no column video, type, onset, offset"),
     ],
 )
@@ -168,6 +202,16 @@ def test_unreadable_spreadsheet_is_named(tmp_path):
     (tmp_path / "a.xlsx").write_bytes(b"PK not a spreadsheet")
     with pytest.raises(InputError, match=r"a\.xlsx: cannot be read as an annotation"):
         read(tmp_path / "a.xlsx")
+    (tmp_path / "old.xls").write_bytes(bytes.fromhex("d0cf11e0a1b11ae1") + bytes(2000))
+    with pytest.raises(InputError, match=r"old\.xls: cannot be read .*save it as \.xlsx"):
+        read(tmp_path / "old.xls")
+    pd.DataFrame([[1]]).to_excel(tmp_path / "d.xlsx")
+    with zipfile.ZipFile(tmp_path / "d.xlsx") as whole, zipfile.ZipFile(tmp_path / "e.xlsx", "w") as cut:  # fmt: skip
+        for name in whole.namelist():
+            content = whole.read(name)
+            cut.writestr(name, content[: len(content) // 2] if "sheet1" in name else content)
+    with pytest.raises(InputError, match=r"e\.xlsx: cannot be read as an annotation"):
+        read(tmp_path / "e.xlsx")
     with pytest.raises(InputError, match="no such annotation"):
         read(tmp_path / "b.xlsx")
     pd.DataFrame([[1]]).to_excel(tmp_path / "c.xlsx", sheet_name="Other")

@@ -11,7 +11,7 @@ from PIL import Image
 from test_cli import run
 
 from mespot import annotation, annotation_files, layouts
-from mespot.check import LISTED, check, check_config
+from mespot.check import LISTED, check, check_config, counted
 from mespot.errors import InputError
 from mespot.settings import Annotation, Decode
 from mespot.video import frame_files
@@ -43,7 +43,7 @@ def sources(shared) -> dict[str, annotation_files.Source]:
 def frames(folder: Path, *names: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
-        (folder / name).touch()
+        (folder / name).write_bytes(b"x")
 
 
 def cas_me_sq_tree(root: Path, videos, name: str = "img00{}.jpg") -> None:
@@ -103,14 +103,14 @@ def test_cas_me_sq_as_distributed(sources, tmp_path, inside, name):
     assert set(found["beyond_end"]) == set(source.rows["video"]) - {"casme_030_0505"}
 
 
-def test_the_misplaced_folder_is_offered_where_its_video_is_missing(sources, tmp_path):
+def test_the_misplaced_folder_is_used_where_its_video_is_missing(sources, tmp_path):
     source = sources["CASME_sq_code_final.xlsx"]
     videos = set(source.rows["video"]) - {"casme_023_0502"}
     cas_me_sq_tree(tmp_path / "rawpic", videos)
     text = check("cas_me_sq", tmp_path, source.path, None, None, Decode())
-    lost = len(source.rows) - source.rows["video"].isin(videos).sum()
-    assert f"casme_023_0502: {lost} annotated rows; by its name it is " in text
-    assert "rawpic/s19/23_0502funnyerrors" in text
+    assert "missing              0" in text
+    where = "casme_023_0502: rawpic/s19/23_0502funnyerrors"
+    assert f"{where}: lies in s19, but its name is of s23; used all the same" in text
 
 
 @pytest.mark.parametrize("inside", ["", "SAMM_longvideos", "SAMM_longvideos/SAMM_longvideos"])
@@ -126,6 +126,9 @@ def test_samm_lv_as_distributed(sources, tmp_path, inside):
     text = " ".join(check("samm_lv", tmp_path, source.path, compared, out, settings).split())
     assert "annotated 502 rows of 147 videos: 343 macro, 159 micro" in text
     found = table_of(out)
+    beyond = len(found["beyond_end"])
+    said = f"1 missing, 2 misplaced, 1 broken, {beyond} beyond_end, 29 disagreement"
+    assert counted(out) == said
     assert found["missing"] == ["samm_032_6"]
     assert found["misplaced"] == ["", "samm_032_3"]
     assert "old codes: is not named as 006_1 is" in text
@@ -186,6 +189,32 @@ def test_what_would_stop_training_stops_here(tmp_path, row, message):
     done = run("check", "--layout", "videos", "--root", tmp_path, "--annotation", csv)
     assert done.exit_code == 2
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (
+            lambda folder: (folder / "img001.jpg").unlink(),
+            "its first frame is img002.jpg; the annota",
+        ),
+        (lambda folder: (folder / "img002.jpg").write_bytes(b""), "img002.jpg: an empty file"),
+        (lambda folder: [file.unlink() for file in folder.iterdir()], "0 frames lie in it"),
+        (
+            lambda folder: (folder / "img002.jpg").rename(folder / "img007.jpg"),
+            "frame 2 is missing",
+        ),
+        (lambda folder: (folder / "._img001.jpg").write_bytes(b"x"), None),
+        (lambda folder: (folder / "Thumbs.db").write_bytes(b"x"), None),
+    ],
+)
+def test_a_damaged_folder_of_frames_is_broken(tmp_path, spoil, message):
+    cas_me_sq_tree(tmp_path / "rawpic", ["casme_015_0101"])
+    spoil(tmp_path / "rawpic" / "s15" / "15_0101disgustingteeth")
+    text = check("cas_me_sq", tmp_path, None, None, None, Decode())
+    broken = "broken               2"  # the misplaced video, of a single frame, is one
+    assert (broken in text) == bool(message)
+    assert (message or "broken               1") in text
 
 
 def test_unpadded_frames_are_read_in_their_order(tmp_path):

@@ -11,6 +11,7 @@ import yaml
 
 from mespot import config, settings
 from mespot.errors import InputError
+from mespot.settings import Dataset
 
 ROOT = Path(__file__).parents[1]
 
@@ -152,12 +153,47 @@ def test_the_benchmarks_entries_lack_only_their_path(default_config, tmp_path):
     for name in ("cas_me_sq", "samm_lv"):
         values["datasets"][name]["root"] = str(tmp_path)
     loaded = config.load(values)
+    assert list(loaded.datasets) == ["cas_me_sq", "samm_lv"], (
+        "real faces, and the demo's beside them"
+    )
     assert loaded.labelled("cas_me_sq")
     assert loaded.stage("decode", "samm_lv").frames_per_row == 8
-    entry = loaded.datasets["cas_me_sq"]
-    assert entry.file(entry.annotation) == "CAS(ME)^2code_final.xlsx"
-    (tmp_path / entry.annotation).touch()
-    assert entry.file(entry.annotation) == str(tmp_path / "CAS(ME)^2code_final.xlsx")
+    # A model of the demo's may spot in one's own video all the same.
+    own = config.load(values | {"video": "/x/a.mp4"})
+    assert list(own.datasets) == ["demo_color", "cas_me_sq", "samm_lv", "a"]
+
+
+@pytest.mark.parametrize(
+    "release", ["CAS(ME)^2code_final.xlsx", "CAS(ME)^2code_final(Updated).xlsx"]
+)
+def test_an_annotation_lies_in_the_root_or_beside_it(tmp_path, release):
+    name = "CAS(ME)^2code_final*.xlsx"
+    root = tmp_path / "rawpic"
+    root.mkdir()
+    entry = Dataset(layout="cas_me_sq", root=str(root), annotation=name)
+    with pytest.raises(InputError, match="rawpic: no annotation .* there are no tables"):
+        entry.file(name)
+    (tmp_path / "codes.xls").touch()
+    (tmp_path / f"~${release}").touch()
+    with pytest.raises(InputError, match=r"there are .*/codes\.xls: name one"):
+        entry.file(name)
+    (tmp_path / release).touch()
+    assert entry.file(name) == str(tmp_path / release)
+    assert entry.file("codes.xls") == str(tmp_path / "codes.xls")
+    assert entry.file(str(tmp_path / "codes.xls")) == str(tmp_path / "codes.xls")
+    (root / release).touch()
+    assert entry.file(name) == str(root / release)
+    (root / release.replace("final", "final_mine")).touch()
+    with pytest.raises(InputError, match="fits .*; name one as the dataset's annotation"):
+        entry.file(name)
+
+
+def test_a_path_may_begin_at_home(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "a.csv").touch()
+    entry = Dataset(layout="videos", root="~/data", annotation="~/a.csv")
+    assert entry.root == str(tmp_path / "data")
+    assert entry.file(entry.annotation) == str(tmp_path / "a.csv")
 
 
 def test_own_video_is_prepared_as_the_models_dataset(default_config):

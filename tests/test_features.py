@@ -71,7 +71,7 @@ def test_real_published_features_join(shared, tmp_path):
     archive = shared / "data" / "auw_gcn_features.tar.xz"
     with tarfile.open(archive) as file:
         names = [name for name in file.getnames() if "/casme_015_0401_" in name]
-        file.extractall(tmp_path / "in", members=names, filter="data")
+        file.extractall(tmp_path / "in", members=names)
     features.import_published(tmp_path / "in", 30, tmp_path / "f.h5", Features())
     (video,) = features.load(tmp_path / "f.h5")
     assert video.video == "casme_015_0401"

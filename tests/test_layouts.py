@@ -18,17 +18,29 @@ def names(layout, root):
     return [(found.subject, found.video) for found in layouts.find(layout, root)]
 
 
-def test_cas_me_sq_leaves_out_what_lies_in_another_subjects_folder(tmp_path):
+def test_cas_me_sq_takes_what_lies_in_another_subjects_folder_only_if_it_must(tmp_path):
     touch(
         tmp_path,
-        "rawpic/s15/15_0101disgustingteeth/img001.jpg",
-        "rawpic/s19/19_0502funnyerrors/img001.jpg",
-        "rawpic/s19/23_0502funnyerrors/img001.jpg",
+        "RawPic/S15/15_0101disgustingteeth/img001.jpg",
+        "RawPic/S15/15_0101disgustingteeth - copy/img001.jpg",
+        "RawPic/S15/._15_0102/img001.jpg",
+        "RawPic/__MACOSX/15_0103x/img001.jpg",
+        "RawPic/s19/23_0502funnyerrors/img001.jpg",
     )
-    assert names("cas_me_sq", tmp_path) == [
+    found, misplaced = layouts.survey("cas_me_sq", tmp_path)
+    assert [(video.subject, video.video) for video in found] == [
         ("casme_015", "casme_015_0101"),
-        ("casme_019", "casme_019_0502"),
+        ("casme_023", "casme_023_0502"),
     ]
+    assert found[1].path.endswith("s19/23_0502funnyerrors")
+    assert [(entry.video, entry.why) for entry in misplaced] == [
+        ("", "is not named as 15_0101disgustingteeth is"),
+        ("casme_023_0502", "lies in s19, but its name is of s23; used all the same"),
+    ]
+    touch(tmp_path, "RawPic/s23/23_0502funnyerrors/img001.jpg")
+    found, misplaced = layouts.survey("cas_me_sq", tmp_path)
+    assert found[1].path.endswith("s23/23_0502funnyerrors")
+    assert misplaced[1].why == "lies in s19, but its name is of s23"
 
 
 def test_samm_lv(tmp_path):
@@ -46,8 +58,10 @@ def test_own_videos_in_every_form(tmp_path):
     ]
     assert names("videos", tmp_path / "a b [1]^.MP4") == [("a_b_1", "a_b_1")]
     assert names("videos", tmp_path / "frames") == [("frames", "frames")]
-    touch(tmp_path, "anna/cover.jpg", "odd.xyz")
+    touch(tmp_path, "anna/cover.jpg", "anna/._one.mov", "anna/.DS_Store", "odd.xyz", "logo.png")
     assert ("anna", "one") in names("videos", tmp_path)
+    touch(tmp_path, "ben/portrait.jpg", "ben/three/1.png", "ben/three/._1.png")
+    assert ("ben", "three") in names("videos", tmp_path)
     assert names("videos", tmp_path / "odd.xyz") == [("odd.xyz", "odd.xyz")]
 
 

@@ -42,7 +42,7 @@ def unpacked(shared, tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("unpacked")
     with tarfile.open(shared / "data" / "auw_gcn_features.tar.xz", "r|xz") as file:
-        file.extractall(folder, filter="data")
+        file.extractall(folder)
     for name, root, table in (
         ("cas_me_sq", "cas(me)^2", "cas_me_sq_30fps.csv"),
         ("samm_lv", "samm_25", "samm_lv_25fps.csv"),

@@ -187,7 +187,7 @@ def _repair(
         decide("onset_after_offset", "offset", was, LEFT_OUT)
         return None
     if frames["onset"] >= n_frames:
-        was = f"{row['onset']}-{row['offset']}"
+        was = _listed((onset, offset))
         decide("beyond_end", "onset", was, LEFT_OUT, n_frames=n_frames)
         return None
     if frames["offset"] >= n_frames:
@@ -226,8 +226,14 @@ def disagreements(source: Source, other: Source) -> list[dict[str, Any]]:
     counted from 0 in one and from 1 in the other are one line for the file, not one for each row.
     """
     here, there = (
-        [_given(row, of) | {"as": row} for row in of.rows.to_dict("records")]
+        [
+            _given(row, of) | {"as": dict(zip(FRAMES, of.numbers(row), strict=True))}
+            for row in of.rows.to_dict("records")
+        ]
         for of in (source, other)
+    )
+    recounted = source.first_frame != other.first_frame and (
+        source.frames_per_row == other.frames_per_row
     )
     decisions, renumbered = [], 0
     pairs, alone, alone_there = _pair(here, there)
@@ -238,7 +244,7 @@ def disagreements(source: Source, other: Source) -> list[dict[str, Any]]:
             mine, said = ours[field], theirs[field]
             if mine == said:
                 continue
-            if field in FRAMES and float(ours["as"][field]) == float(theirs["as"][field]):
+            if recounted and field in FRAMES and ours["as"][field] == theirs["as"][field]:
                 renumbered += 1
                 continue
             same = field == "au" and action_units.parse(mine) == action_units.parse(said)
@@ -274,7 +280,7 @@ def _pair(here: Sequence[dict], there: Sequence[dict]) -> tuple[list[tuple], lis
                 [
                     abs(a["onset"] - b["onset"])
                     + abs(a["apex"] - b["apex"])
-                    + (a["type"] != b["type"])
+                    + 0 * (a["type"] != b["type"])
                     for b in theirs
                 ]
                 for a in ours
@@ -297,7 +303,7 @@ def _decision(
 
 
 def _listed(values: Iterable[Any]) -> str:
-    return ", ".join(str(value) for value in values)
+    return ", ".join(f"{v:.10g}" if isinstance(v, float) else str(v) for v in values)
 
 
 def join_tables(parts: Sequence[Path], out: Path) -> None:

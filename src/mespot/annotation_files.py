@@ -6,6 +6,7 @@ The published CSV, the plain one, and the spreadsheets of CAS(ME)^2 and SAMM-LV.
 from __future__ import annotations
 
 import math
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -66,7 +67,8 @@ class Source(NamedTuple):
         numbers = []
         for name in FRAMES:
             try:
-                number = float(row[name])
+                # Spreadsheets hold 7284.999999999999 where 7285 was meant.
+                number = round(float(row[name]), 6)
             except (TypeError, ValueError):
                 number = math.nan
             if not math.isfinite(number):
@@ -89,17 +91,17 @@ def read(path: Path, frames_per_row: float = 1) -> Source:
         )
     try:
         if path.suffix.lower() == ".csv":
-            return _csv(pd.read_csv(path, dtype=str, keep_default_na=False), path)
+            return _csv(_read_csv(path), path)
         sheets = pd.read_excel(path, sheet_name=None, header=None, dtype=object)
-    except (ValueError, OSError, zipfile.BadZipFile, KeyError) as error:
+    except (ValueError, OSError, zipfile.BadZipFile, KeyError, ImportError, SyntaxError) as error:
         raise InputError(
-            f"{path}: cannot be read as an annotation ({error}); a CSV or the dataset's own .xlsx was "
-            "expected: copy it again"
+            f"{path}: cannot be read as an annotation ({error}); a CSV or the dataset's own .xlsx, without "
+            "a password, was expected: copy it again, or save it as .xlsx"
         ) from None
     for sheet, reader in SPREADSHEETS.items():
         if sheet in sheets:
             # The frames' files are numbered from 1, and taken at the dataset's own rate.
-            return Source(path, reader(sheets, path), 1, frames_per_row)
+            return Source(path, reader(sheets[sheet], sheets, path), 1, frames_per_row)
     raise InputError(
         f"{path}: sheets {list(sheets)}; one named {' or '.join(SPREADSHEETS)} was expected"
     )
@@ -118,6 +120,23 @@ def subjects(path: Path) -> dict[str, str]:
     return named
 
 
+def _read_csv(path: Path) -> pd.DataFrame:
+    """All cells as text; a line of more cells than there are columns is a ValueError."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            return pd.read_csv(
+                path,
+                dtype=str,
+                keep_default_na=False,
+                index_col=False,
+                skip_blank_lines=False,
+                skipinitialspace=True,
+            )
+        except pd.errors.ParserWarning as warning:
+            raise ValueError(warning) from None
+
+
 def _csv(table: pd.DataFrame, path: Path) -> Source:
     """The published CSV or the plain one; both count frames from 0."""
     table = table.rename(columns=lambda name: PUBLISHED.get(name.strip(), name.strip()))
@@ -126,7 +145,8 @@ def _csv(table: pd.DataFrame, path: Path) -> Source:
         raise InputError(f"{path}: no column {', '.join(missing)}; there are {', '.join(table)}")
     rows = table.assign(source_row=range(2, len(table) + 2))
     rows = rows[(table.map(str.strip) != "").any(axis=1)]  # Excel writes lines of commas alone
-    rows["apex"] = rows.get("apex", pd.Series([-1] * len(rows), index=rows.index))
+    apex = rows.get("apex", pd.Series("", index=rows.index))
+    rows["apex"] = apex.where(apex.str.strip() != "", "-1")  # not known
     rows["au"] = rows.get("au", "")
     rows["subject"] = rows.get("subject", "")
     for name in ("subject", "video"):  # as `layouts` names what lies in folders; "one.mp4" is one
@@ -134,9 +154,8 @@ def _csv(table: pd.DataFrame, path: Path) -> Source:
     return Source(path, rows[COLUMNS])
 
 
-def _cas_me_sq(sheets: dict[str, pd.DataFrame], path: Path) -> pd.DataFrame:
+def _cas_me_sq(codes: pd.DataFrame, sheets: dict[str, pd.DataFrame], path: Path) -> pd.DataFrame:
     """CAS(ME)^2: three sheets without header rows; the two naming rules tell the folder's name."""
-    codes = sheets["CASFEcode_final"]
     try:
         people, clips = sheets["naming rule1"], sheets["naming rule2"]
         subject_of = {
@@ -160,9 +179,8 @@ def _cas_me_sq(sheets: dict[str, pd.DataFrame], path: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*COLUMNS, "name"])
 
 
-def _samm_lv(sheets: dict[str, pd.DataFrame], path: Path) -> pd.DataFrame:
+def _samm_lv(sheet: pd.DataFrame, sheets: dict[str, pd.DataFrame], path: Path) -> pd.DataFrame:
     """SAMM-LV: one sheet; a preamble, then the header, then the rows."""
-    sheet = sheets["FACS_Movement_Only"]
     heads = [i for i in range(len(sheet)) if {"Onset", "Offset"} <= set(sheet.iloc[i])]
     if not heads:
         raise InputError(f"{path}: no header row with Onset and Offset in FACS_Movement_Only")
@@ -183,7 +201,11 @@ def _samm_lv(sheets: dict[str, pd.DataFrame], path: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*COLUMNS, "name"])
 
 
-SPREADSHEETS = {"CASFEcode_final": _cas_me_sq, "FACS_Movement_Only": _samm_lv}
+SPREADSHEETS = {
+    "CASFEcode_final": _cas_me_sq,
+    "CASMEcode_final": _cas_me_sq,  # as code of other groups has it
+    "FACS_Movement_Only": _samm_lv,
+}
 
 
 def _au(cell: Any) -> str:

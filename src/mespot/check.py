@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import av
+import pandas as pd
 import yaml
 from pydantic import ValidationError
 
 from mespot import annotation, annotation_files, layouts
 from mespot.errors import InputError
-from mespot.formats import IMAGES
+from mespot.formats import IMAGES, visible
 from mespot.intervals import TYPES, write_table
-from mespot.layouts import Misplaced, Video
+from mespot.layouts import Video
 from mespot.settings import Annotation, Dataset, Decode, explain
 from mespot.video import frame_files
 
@@ -34,8 +35,6 @@ FAULTS = {
     "disagreement": "values of which the second annotation says otherwise",
 }
 ENDLESS = 2**31  # length of a video whose length is not known
-
-
 LISTED = 20  # lines of one kind of fault; an annotation at a wrong rate has hundreds
 
 
@@ -65,7 +64,7 @@ def check(
     frames = {}
     for video in videos:
         try:
-            frames[video.video] = _frames(video, layout)
+            frames[video.video] = _frames(Path(video.path), layout)
         except InputError as error:
             faults.append(Fault("broken", video.video, str(error), video.path))
         faults += _foreign_frames(video, layout)
@@ -75,13 +74,19 @@ def check(
         source = annotation_files.read(annotated, settings.frames_per_row)
         rows.update(source.rows["video"])
         types.update(source.type_of(row) for row in source.rows.to_dict("records"))
-        faults += _against(source, videos, misplaced, frames, settings)
+        faults += _against(source, videos, frames, settings)
         if compared:
             other = annotation_files.read(compared, settings.frames_per_row)
             faults += _between(source, other)
     if out:
         write_table(_rows(videos, frames, rows, faults), COLUMNS, out)
     return _table(root, layout, videos, frames, rows, types, faults, out)
+
+
+def counted(path: Path) -> str:
+    """How many faults of each kind a table of `check` has, in words."""
+    times = Counter(pd.read_csv(path, keep_default_na=False)["fault"])
+    return ", ".join(f"{times[name]} {name}" for name in FAULTS if times[name]) or "no fault"
 
 
 def check_config(path: Path) -> str:
@@ -108,10 +113,19 @@ def check_config(path: Path) -> str:
     return "\n\n".join(tables)
 
 
+def check_annotation(
+    annotated: Path, compared: Path | None, videos: list[Video], settings: Decode
+) -> None:
+    """Raise InputError for what would stop training: in seconds, since no video is looked at."""
+    source = annotation_files.read(annotated, settings.frames_per_row)
+    _against(source, videos, dict.fromkeys((video.video for video in videos), ENDLESS), settings)
+    if compared:
+        _between(source, annotation_files.read(compared, settings.frames_per_row))
+
+
 def _against(
     source: annotation_files.Source,
     videos: list[Video],
-    misplaced: list[Misplaced],
     frames: dict[str, int | None],
     settings: Decode,
 ) -> list[Fault]:
@@ -127,10 +141,8 @@ def _against(
             f"the folder has {min(lengths)}; give the annotation of these videos"
         )
     faults = []
-    elsewhere = {entry.video: entry.path for entry in misplaced}
     for video in sorted(set(rows) - set(lengths)):
-        hint = f"; by its name it is {elsewhere[video]}" if video in elsewhere else ""
-        faults.append(Fault("missing", video, f"{rows[video]} annotated rows{hint}"))
+        faults.append(Fault("missing", video, f"{rows[video]} annotated rows"))
     # What training would stumble over in a row stops here, with its message.
     for decision in annotation.normalise(source, lengths, (), Annotation()).decisions:
         if decision["rule"] == "beyond_end":
@@ -152,18 +164,23 @@ def _between(source: annotation_files.Source, other: annotation_files.Source) ->
     ]
 
 
-def _frames(video: Video, layout: str) -> int | None:
+def _frames(path: Path, layout: str) -> int | None:
     """How many frames a folder has; None for a file, which only decoding tells.
 
-    Raises InputError for a frame that is missing or there twice, or a file that is no video.
+    Raises InputError for frames that are missing, empty or there twice, or a file that is no video.
     """
-    path = Path(video.path)
     if layout == "features":
         return None
-    if path.is_dir():
-        return len(frame_files(path))
-    _seconds(path)
-    return None
+    if not path.is_dir():
+        _seconds(path)
+        return None
+    files = frame_files(path, layouts.FIRST_FRAME.get(layout))
+    if len(files) < 2:
+        raise InputError(f"{path}: {len(files)} frames lie in it; motion needs at least two")
+    for file in files:
+        if not file.stat().st_size:
+            raise InputError(f"{file}: an empty file; copy it again")
+    return len(files)
 
 
 def _seconds(path: Path) -> float | None:
@@ -196,7 +213,7 @@ def _foreign_frames(video: Video, layout: str) -> list[Fault]:
     folder = Path(video.path)
     foreign = sorted(
         path.name
-        for path in folder.iterdir()
+        for path in visible(folder)
         if path.suffix.lower() in IMAGES and not path.name.startswith(f"{folder.name}_")
     )
     if not foreign:

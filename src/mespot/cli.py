@@ -125,11 +125,18 @@ def _check(
 
 
 @command("decode", per_video=True)
-def _decode(source: In, out: Out, settings: Settings = "{}") -> None:
+def _decode(
+    source: In,
+    out: Out,
+    first_frame: Annotated[
+        int | None, typer.Option(help="number that a folder's frames must begin with")
+    ] = None,
+    settings: Settings = "{}",
+) -> None:
     """A video file or a folder of frames to a lossless video at the working rate."""
     from mespot.decode import decode
 
-    decode(source, out, Decode.parse(settings))
+    decode(source, out, Decode.parse(settings), first_frame)
 
 
 @command("align", per_video=True)

@@ -68,7 +68,11 @@ class Config(Settings):
     @model_validator(mode="before")
     @classmethod
     def _without_those_to_come(cls, values: Any) -> Any:
-        """Entries whose `root` is null, the benchmarks' ready ones, are left out until it is given."""
+        """Entries whose `root` is null, the benchmarks' ready ones, are left out until it is given.
+
+        Then the demos are left out, so that no real face is scored with a demo's model, or added up
+        with a demo's; but for the one whose model spots in a video of one's own.
+        """
         datasets = values.get("datasets") if isinstance(values, dict) else None
         if not isinstance(datasets, dict):
             return values
@@ -81,6 +85,14 @@ class Config(Settings):
             )
 
         given = {name: entry for name, entry in datasets.items() if not to_come(entry)}
+
+        def is_demo(entry: Any) -> bool:
+            return isinstance(entry, dict) and bool(entry.get("demo"))
+
+        if any(isinstance(e, dict) and e.get("root") and not is_demo(e) for e in given.values()):
+            own = values.get("own") if values.get("video") else None
+            kept = own.get("dataset") if isinstance(own, dict) else None
+            given = {name: e for name, e in given.items() if name == kept or not is_demo(e)}
         return values | {"datasets": given}
 
     @model_validator(mode="after")

@@ -17,10 +17,11 @@ from mespot.settings import Decode
 TOLERANCE = 0.002
 
 
-def decode(source: Path, out: Path, settings: Decode) -> None:
+def decode(source: Path, out: Path, settings: Decode, first: int | None = None) -> None:
     """Write `source`, a video file or a folder of frames, at `settings.fps` to `out` (FFV1).
 
-    A folder's frames were taken at `settings.frames_fps` (the working rate if None). Each instant
+    A folder's frames were taken at `settings.frames_fps` (the working rate if None); `first`, if given,
+    is the number in the first one's name. Each instant
     k / fps shows the latest frame that has appeared by then: frames are dropped or repeated, never
     mixed, since a mixture moves like neither. Raises InputError.
     """
@@ -28,7 +29,7 @@ def decode(source: Path, out: Path, settings: Decode) -> None:
         raise InputError(f"{source}: no such video file or folder of frames")
     if source.is_dir():
         rate = settings.frames_fps or settings.fps
-        timed = _at_constant_rate(video.read_folder(source), rate)
+        timed = _at_constant_rate(video.read_folder(source, first), rate)
     else:
         timed = video.read_timed(source)
     frames = progress(resample(timed, settings.fps), f"decode {source.name}")

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mespot.errors import InputError
-from mespot.formats import IMAGES, VIDEOS
+from mespot.formats import IMAGES, VIDEOS, visible
 
-CAS_ME_SQ_FOLDER = re.compile(r"^(?P<subject>\d+)_(?P<code>\d{4})")
+CAS_ME_SQ_FOLDER = re.compile(r"^(?P<subject>\d+)_(?P<code>\d{4})[A-Za-z]*$")
 SAMM_LV_FOLDER = re.compile(r"^(?P<subject>\d{3})_(?P<number>\d+)$")
+# The number of a video's first frame, where the annotation counts by the frames' names.
+FIRST_FRAME = {"cas_me_sq": 1, "samm_lv": 1}
 SEGMENT = re.compile(r"^(?P<video>.+)_(?P<start>\d+)\.npz$")
 
 
@@ -69,20 +71,29 @@ def survey(
     video is its own. Raises InputError if the folder is missing, holds no video or two of one name.
     """
     root = Path(root)
+    if layout not in LAYOUTS:
+        raise InputError(f"layout {layout!r}: one of {', '.join(LAYOUTS)} was expected")
     if not root.exists():
         raise InputError(f"{root}: no such file or folder; set the dataset's root in config.yaml")
     found = sorted(LAYOUTS[layout](root))
+    videos = [entry for entry in found if isinstance(entry, Video)]
+    misplaced = [entry for entry in found if isinstance(entry, Misplaced)]
+    for entry in [*misplaced]:  # the only copy there is counts, wherever it lies
+        of_name = [other for other in (*videos, *misplaced) if other.video == entry.video]
+        if entry.video and of_name == [entry]:
+            videos.append(Video(entry.video.rpartition("_")[0], entry.video, entry.path))
+            misplaced[misplaced.index(entry)] = entry._replace(
+                why=f"{entry.why}; used all the same"
+            )
     videos = sorted(
         entry._replace(subject=entry.subject or subjects.get(entry.video) or entry.video)
-        for entry in found
-        if isinstance(entry, Video)
+        for entry in videos
     )
-    misplaced = [entry for entry in found if isinstance(entry, Misplaced)]
     if not videos:
-        example = LAYOUTS[layout].__doc__
-        first = f"; the first other folder: {misplaced[0].path}" if misplaced else ""
+        there = ", ".join(sorted(path.name for path in visible(root))[:8]) if root.is_dir() else ""
         raise InputError(
-            f"{root}: no video found in it; layout {layout} was expected: {example}{first}"
+            f"{root}: no video found in it; layout {layout} was expected: {LAYOUTS[layout].__doc__}; there "
+            f"are: {there or 'no entries'}"
         )
     for video in videos:
         if RESERVED.fullmatch(video.subject):
@@ -99,14 +110,16 @@ def survey(
 def cas_me_sq(root: Path) -> list[Video | Misplaced]:
     """rawpic/s15/15_0101disgustingteeth/img001.jpg (or longVideoFaceCropped/..., img_1.jpg)"""
     found: list[Video | Misplaced] = []
-    for folder in _folders(_within(root, "rawpic", "longVideoFaceCropped"), "s*/*"):
+    people = _folders(_within(root, "rawpic", "longVideoFaceCropped"))
+    people = [folder for folder in people if folder.name.lower().startswith("s")]
+    for folder in (clip for person in people for clip in _folders(person)):
         match = CAS_ME_SQ_FOLDER.match(folder.name)
         if not match:
             found.append(Misplaced(str(folder), "is not named as 15_0101disgustingteeth is"))
             continue
         subject = f"casme_{int(match['subject']):03d}"
         video = f"{subject}_{match['code']}"
-        if folder.parent.name == f"s{match['subject']}":
+        if folder.parent.name.lower() == f"s{match['subject']}":
             found.append(Video(subject, video, str(folder)))
         else:
             why = f"lies in {folder.parent.name}, but its name is of s{match['subject']}"
@@ -117,7 +130,7 @@ def cas_me_sq(root: Path) -> list[Video | Misplaced]:
 def samm_lv(root: Path) -> list[Video | Misplaced]:
     """SAMM_longvideos/006_1/006_1_0001.jpg"""
     found: list[Video | Misplaced] = []
-    for folder in _folders(_within(root, "SAMM_longvideos"), "*"):
+    for folder in _folders(_within(root, "SAMM_longvideos")):
         match = SAMM_LV_FOLDER.match(folder.name)
         if not match:
             found.append(Misplaced(str(folder), "is not named as 006_1 is"))
@@ -134,11 +147,11 @@ def videos(root: Path) -> list[Video | Misplaced]:
     if root.is_file() or is_video(root):
         return [Video("", video_name(root), str(root))]
     found: list[Video | Misplaced] = []
-    for path in root.iterdir():
+    for path in visible(root):
         if is_video(path):
             found.append(Video("", video_name(path), str(path)))
         elif path.is_dir():
-            inside = [inner for inner in path.iterdir() if is_video(inner)]
+            inside = [inner for inner in visible(path) if is_video(inner)]
             found += [Video(video_name(path), video_name(inner), str(inner)) for inner in inside]
             if not inside:
                 found.append(Misplaced(str(path), "no video and no folder of frames lies in it"))
@@ -153,7 +166,7 @@ def features(root: Path) -> list[Video]:
 
 def segments(root: Path) -> list[tuple[Path, re.Match[str]]]:
     """The segment files below a folder, each with its name taken apart."""
-    matches = ((path, SEGMENT.match(path.name)) for path in root.rglob("*.npz"))
+    matches = ((path, SEGMENT.match(path.name)) for path in root.rglob("[!.]*.npz"))
     return [(path, match) for path, match in matches if match]
 
 
@@ -178,10 +191,15 @@ LAYOUTS = {"cas_me_sq": cas_me_sq, "samm_lv": samm_lv, "videos": videos, "featur
 
 def is_video(path: Path) -> bool:
     """Whether a path is a video file by its ending, or a folder of frames: images and no video."""
-    if path.is_dir():
-        endings = {entry.suffix.lower() for entry in path.iterdir()}
-        return bool(endings & IMAGES) and not endings & VIDEOS
-    return path.suffix.lower() in VIDEOS
+    if not path.is_dir():
+        return path.suffix.lower() in VIDEOS
+    others, images = [], False
+    for entry in visible(path):
+        if entry.suffix.lower() in IMAGES:
+            images = True
+        else:
+            others.append(entry)
+    return images and not any(is_video(entry) for entry in others)
 
 
 def video_name(path: Path) -> str:
@@ -191,15 +209,16 @@ def video_name(path: Path) -> str:
 
 
 def _within(root: Path, *names: str) -> Path:
-    """The folder below `root` of the first of these names that is there, or `root` itself.
+    """The folder in `root` of the first of these names, in any case, or `root` itself.
 
     Unpacking an archive may have made it twice (longVideoFaceCropped/longVideoFaceCropped).
     """
+    folders = {folder.name.lower(): folder for folder in _folders(root)} if root.is_dir() else {}
     for name in names:
-        while (root / name).is_dir():
-            root = root / name
+        if name.lower() in folders:
+            return _within(folders[name.lower()], name)
     return root
 
 
-def _folders(root: Path, pattern: str) -> list[Path]:
-    return [path for path in root.glob(pattern) if path.is_dir()]
+def _folders(root: Path) -> list[Path]:
+    return sorted(path for path in visible(root) if path.is_dir())

@@ -82,7 +82,7 @@ def _as_given(annotation: Path) -> dict[str, pd.DataFrame]:
         numbers = pd.to_numeric(table[name], errors="coerce").replace([np.inf, -np.inf], np.nan)
         for index in table.index[numbers != numbers.round()]:
             raise InputError(
-                f"{annotation}: row {index + 2}: {name} is {table[name][index]}; a whole frame number "
+                f"{annotation}: row {index + 2}: {name} is {str(table[name][index]) or 'empty'}; a whole frame number "
                 "was expected: correct it, or run `mespot annotation` first, which decides on such rows"
             )
     return dict(list(table.groupby("video")))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mespot.errors import InputError
 
@@ -261,10 +261,43 @@ class Dataset(Settings):
             raise ValueError("compare: it is compared with `annotation`, which is not given")
         return self
 
+    @field_validator("root", "annotation", "compare")
+    @classmethod
+    def _from_home(cls, path: str | None) -> str | None:
+        return path and str(Path(path).expanduser())
+
     def file(self, name: str) -> str:
-        """An annotation's path: below the dataset's root if it lies there, else as it is given."""
-        below = Path(self.root or "") / name
-        return str(below) if below.exists() else name
+        """An annotation's path: in the dataset's root, in the folder around that, or as it is given.
+
+        `name` may hold * for what differs from one release to the next. Raises InputError where no
+        file fits, or several do.
+        """
+        root = Path(self.root or "").absolute()
+        places = [root, root.parent, Path()]
+        for place in places:
+            if (place / name).is_file():
+                return str(place / name)
+        for place in [] if Path(name).is_absolute() else places:
+            found = sorted(
+                path for path in place.glob(name) if not path.name.startswith((".", "~$"))
+            )
+            if len(found) > 1:
+                listed = ", ".join(path.name for path in found)
+                raise InputError(
+                    f"{place}: {name} fits {listed}; name one as the dataset's annotation"
+                )
+            if found:
+                return str(found[0])
+        tables = [
+            str(path)
+            for place in places[:2]
+            for ending in ("xlsx", "xls", "csv")
+            for path in sorted(place.glob(f"[!.~]*.{ending}"))
+        ]
+        raise InputError(
+            f"{root}: no annotation {name} in it or beside it; there are {', '.join(tables) or 'no tables'}: "
+            "name one as the dataset's annotation in config.yaml"
+        )
 
 
 class Own(Settings):

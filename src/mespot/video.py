@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mespot.errors import InputError
-from mespot.formats import IMAGES
+from mespot.formats import IMAGES, visible
 from mespot.store import replacing
 
 # Modes of images (as PIL names them) that become grey or RGB of 8 bits without loss.
@@ -32,13 +32,13 @@ class Info(NamedTuple):
     source: str  # fingerprint of the file or folder that the user gave
 
 
-def read_folder(folder: Path) -> Iterator[np.ndarray]:
+def read_folder(folder: Path, first: int | None = None) -> Iterator[np.ndarray]:
     """The frames of a folder, (H, W) or (H, W, 3) uint8, in the order of their numbers.
 
     Raises InputError that names the frame which is missing, unreadable or of another size.
     """
     first_shape = None
-    for path in frame_files(folder):
+    for path in frame_files(folder, first):
         try:
             with Image.open(path) as image:
                 mode = image.mode
@@ -61,13 +61,14 @@ def read_folder(folder: Path) -> Iterator[np.ndarray]:
         yield frame
 
 
-def frame_files(folder: Path) -> list[Path]:
+def frame_files(folder: Path, first: int | None = None) -> list[Path]:
     """The image files of a folder by the last number in their names (natural sort).
 
-    Raises InputError where a name has no number or a number is missing or there twice.
+    `first`, if given, is the number that they begin with. Raises InputError where a name has no
+    number or a number is missing or there twice.
     """
-    images = [path for path in folder.iterdir() if path.suffix.lower() in IMAGES]
-    if len(images) == 1:
+    images = [path for path in visible(folder) if path.suffix.lower() in IMAGES]
+    if len(images) == 1 and first is None:
         return images
     numbered = []
     for path in images:
@@ -76,6 +77,11 @@ def frame_files(folder: Path) -> list[Path]:
             raise InputError(f"{path}: a frame's name must hold its number, as in img_12.jpg")
         numbered.append((int(numbers[-1]), path))
     numbered.sort()
+    if first is not None and numbered and numbered[0][0] != first:
+        raise InputError(
+            f"{folder}: its first frame is {numbered[0][1].name}; the annotation counts from number {first}: "
+            "copy the folder again"
+        )
     for (number, path), (following, next_path) in itertools.pairwise(numbered):
         if following == number:
             raise InputError(f"{path} and {next_path.name}: two frames of number {number}")

@@ -5,6 +5,7 @@ import shlex
 from functools import cache
 from itertools import combinations
 from pathlib import Path
+from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
 
@@ -52,9 +53,8 @@ def videos(dataset):
         if entry.of:
             return [found for part in entry.of for found in videos(part)]
         subjects = {}
-        if (
-            entry.annotation and entry.layout == "videos"
-        ):  # its folders may name no subject
+        # A folder of the layout `videos` need not name its videos' subjects.
+        if entry.layout == "videos" and entry.annotation and Path(entry.root).exists():
             from mespot import annotation_files  # pandas: half a second
 
             subjects = annotation_files.subjects(Path(entry.file(entry.annotation)))
@@ -69,6 +69,12 @@ def video(wildcards):
         if found.video == wildcards.video:
             return found
     raise WorkflowError(f"{wildcards.dataset} has no video {wildcards.video}")
+
+
+def first_frame(wildcards):
+    """What a benchmark's frames must begin with, since its annotation counts from there."""
+    first = layouts.FIRST_FRAME.get(cfg.datasets[wildcards.dataset].layout)
+    return "" if first is None else f"--first-frame {first}"
 
 
 def subjects(dataset):
@@ -207,20 +213,41 @@ def annotation_file(wildcards):
     return (
         f"{R}/demo/{wildcards.dataset}/annotation.xlsx"
         if entry.demo
-        else entry.file(entry.annotation)
+        else found_file(entry, entry.annotation)
     )
+
+
+def found_file(entry, name):
+    try:
+        return entry.file(name)
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def compared_file(wildcards):
     """Input function: the dataset's second annotation, if any."""
     entry = cfg.datasets[wildcards.dataset]
-    return [entry.file(entry.compare)] if entry.compare else []
+    return [found_file(entry, entry.compare)] if entry.compare else []
 
 
 # The datasets of which there is something to check before anything long starts.
 CHECKED = [
     name for name, entry in cfg.datasets.items() if entry.root and entry.annotation
 ]
+
+
+def check_annotations():
+    """Stop at once, also under --keep-going, for what in an annotation would stop training."""
+    from mespot.check import check_annotation
+
+    for name in CHECKED:
+        wildcards = SimpleNamespace(dataset=name)
+        other = [Path(path) for path in compared_file(wildcards)] or [None]
+        source = Path(annotation_file(wildcards))
+        try:
+            check_annotation(source, *other, videos(name), cfg.stage("decode", name))
+        except InputError as error:
+            raise WorkflowError(str(error)) from None
 
 
 def network_of(method):
@@ -390,6 +417,11 @@ def print_result():
             f"\n{Path(intervals).read_text()}\nintervals: {intervals}\npage:      {page}"
         )
         return
+    for path in (Path(f"{R}/{name}/check.csv") for name in CHECKED):
+        if path.exists():
+            from mespot.check import counted
+
+            print(f"{path}: {counted(path)}")
     summary = Path(f"{R}/summary.csv")
     if summary.exists():
         from mespot.aggregate import headline

@@ -12,6 +12,7 @@ rule decode:
         "../../envs/mespot.yaml"
     params:
         stage=stage("decode"),
+        first=first_frame,
     shell:
-        "mespot decode --source {input.source:q} --out {output:q}"
+        "mespot decode --source {input.source:q} --out {output:q} {params.first}"
         " --settings {params.stage[config]:q} 2> {log:q}"
