@@ -212,3 +212,16 @@ def test_video_whose_edit_list_hides_frames_is_whole(shared, tmp_path):
     """no_face.mp4: 98 packets, of which an edit list hides three."""
     decode(shared / "media" / "no_face.mp4", tmp_path / "out.mkv", Decode(fps=25))
     assert video.info(tmp_path / "out.mkv").n_frames == pytest.approx(95 * 25 / 23.67, abs=2)
+
+
+def test_a_benchmarks_folder_that_lacks_its_first_frames_is_named(tmp_path):
+    """Or all of its labels would lie elsewhere."""
+    source = save_folder(tmp_path / "s", numbered(5))
+    decode(source, tmp_path / "out.mkv", Decode(fps=30), first=1)
+    for name in ("img_1.png", "img_2.png"):
+        (source / name).unlink()
+    with pytest.raises(
+        InputError, match=r"s: its first frame is img_3\.png; the annotation counts"
+    ):
+        decode(source, tmp_path / "out.mkv", Decode(fps=30), first=1)
+    decode(source, tmp_path / "out.mkv", Decode(fps=30))

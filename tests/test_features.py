@@ -83,7 +83,14 @@ def test_real_published_features_join(shared, tmp_path):
 def save_mdmo(path, n: int = 5) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with store.create(
-        path, stage="mdmo", settings={}, source="s", fps=30.0, inter_ocular=50.0, regions=["a"] * 12
+        path,
+        stage="mdmo",
+        settings={},
+        source="s",
+        fps=30.0,
+        inter_ocular=50.0,
+        regions=["a"] * 12,
+        detectors="faces dlib, landmarks san",
     ) as file:
         file["mdmo"], file["valid"] = np.ones((n, 12, 2), np.float32), np.ones(n, bool)
 
@@ -93,7 +100,8 @@ def test_failed_videos_are_left_out_and_listed(tmp_path):
     save_mdmo(good)
     write_failure("decode: x.mp4: cannot be decoded", [bad])
     features.collect([good, bad], ["s1", "s2"], tmp_path / "f.h5", Features())
-    assert [video.video for video in features.load(tmp_path / "f.h5")] == ["good"]
+    (video,) = features.load(tmp_path / "f.h5")
+    assert (video.video, video.detectors) == ("good", "faces dlib, landmarks san")
     with store.read(tmp_path / "f.h5") as file:
         assert "x.mp4: cannot be decoded" in json.loads(file.attrs["missing"])["bad"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mespot import mdmo, roi
-from mespot.settings import Region
+from mespot import mdmo, roi, store
+from mespot.settings import Mdmo, Region
 
 POINTS = [18, 19, 20, 23, 24, 25, 28, 30, 48, 51, 54, 57]
 
@@ -62,6 +62,28 @@ def cut(flow: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     windows = roi.cut(flow.astype(float), boxes, (height, width))
     flat = windows.reshape(*windows.shape[:2], -1, 2)
     return flat, flat[..., 0] != roi.OUTSIDE
+
+
+def test_rows_whose_nose_is_outside_the_crop_are_as_without_a_face(tmp_path, capsys):
+    """As in CAS(ME)^2's 30_0505, whose nose region is empty."""
+    n = 40
+    with store.create(
+        tmp_path / "roi.h5", stage="roi", settings={}, fps=30.0, source="s", regions=["a"],
+        inter_ocular=40.0, landmark_detector="dlib",
+    ) as file:  # fmt: skip
+        windows = np.full((n, 1, 3, 3, 2), 256, np.int16)
+        file["roi"] = 2 * windows
+        windows[5:7] = windows[20:30] = roi.OUTSIDE
+        file["nose"] = windows
+    with store.create(tmp_path / "a.h5", stage="align", settings={}, detector="dlib") as file:
+        file["repeat"], file["valid"] = np.zeros(n + 1, bool), np.ones(n + 1, bool)
+    mdmo.mdmo(tmp_path / "roi.h5", tmp_path / "a.h5", tmp_path / "m.h5", Mdmo())
+    with store.read(tmp_path / "m.h5") as file:
+        assert np.flatnonzero(~file["valid"][:]).tolist() == list(range(20, 30))
+        assert file["mdmo"][:20] == pytest.approx(1)  # the two rows are bridged
+        assert not file["mdmo"][20:30].any()
+        assert file.attrs["detectors"] == "faces dlib, landmarks dlib"
+    assert "the nose lies outside the crop in 12 of 40 rows" in capsys.readouterr().err
 
 
 def test_repeated_frames_share_the_motion_that_ends_them():

@@ -55,7 +55,9 @@ def make_files(folder, n_frames: int, n_rows: int, landmark: tuple[float, float]
     flow, landmarks = folder / "flow.h5", folder / "landmarks.h5"
     with store.create(flow, stage="flow", settings={}, units="px", fps=30, source="s") as file:
         file["flow"] = coordinates(n_rows, 64)
-    with store.create(landmarks, stage="landmarks", settings={}, inter_ocular=40.0) as file:
+    with store.create(
+        landmarks, stage="landmarks", settings={}, inter_ocular=40.0, detector="dlib"
+    ) as file:
         points = np.tile(np.float32(landmark), (n_frames, 68, 1))
         points[-1] += 10
         file["points"] = points

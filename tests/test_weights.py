@@ -101,14 +101,25 @@ def test_the_published_forms_are_imported_with_their_numbers(folder, published, 
     assert not [left for left in folder.iterdir() if left.suffix != ".safetensors"]
 
 
-def test_a_bare_state_dict_tells_whose_retinaface_it_is(folder, tmp_path):
-    for prefix, whose in (("", "ternaus/retinaface"), ("module.", "biubug6/Pytorch_Retinaface")):
+def test_whose_retinaface_it_is_is_known_by_its_names_or_said(folder, tmp_path):
+    ternaus, biubug6 = weights.TRAINED_BY
+    for prefix, said, whose in (
+        ("module.", None, biubug6),
+        ("", ternaus, ternaus),
+        ("", biubug6, biubug6),
+    ):
         state = tensors(prefix)
         state[f"{prefix}body.bn1.num_batches_tracked"] = torch.tensor(7)
         torch.save(state, tmp_path / "bare.pth")
-        path = weights.import_weights("retinaface", tmp_path / "bare.pth")
+        path = weights.import_weights("retinaface", tmp_path / "bare.pth", said)
         assert weights.facts(path)["trained_by"] == whose
         assert set(weights.load(path, SMALL)) == set(SMALL)
+    path.unlink()
+    for said in ((), ("--trained-by", "someone")):
+        result = run("import", "retinaface", tmp_path / "bare.pth", *said)
+        assert result.exit_code == 2
+        assert "bare.pth: whose weights are these? Give --trained-by ternaus/" in result.stderr
+    assert not path.exists()
 
 
 def test_the_same_checkpoint_gives_the_same_bytes(folder, published):
@@ -444,6 +455,9 @@ def test_the_folder_is_the_cache_unless_it_is_moved(monkeypatch, tmp_path):
     assert weights.folder() == tmp_path / ".cache" / "mespot"
     monkeypatch.setenv("MESPOT_WEIGHTS", "~/elsewhere")
     assert weights.folder() == tmp_path / "elsewhere"
+    monkeypatch.setenv("MESPOT_WEIGHTS", "here")
+    with pytest.raises(InputError, match="MESPOT_WEIGHTS=here: a path from / on"):
+        weights.folder()
 
 
 def test_a_file_in_place_of_the_folder_is_named(monkeypatch, tmp_path):
@@ -463,9 +477,17 @@ def test_a_zip_that_cannot_be_unpacked_is_named(folder, tmp_path, monkeypatch):
         weights.import_weights("san", path)
     monkeypatch.setattr(weights, "LARGEST", 999)
     path.write_bytes(whole)
-    with pytest.raises(
-        InputError, match="x.zip: cannot be unpacked .x.pth unpacks to more than 999"
-    ):
+    with pytest.raises(InputError, match="x.zip: cannot be unpacked .it unpacks to more than 999"):
+        weights.import_weights("san", path)
+    # Also what torch would unpack, alone or in another zip.
+    with zipfile.ZipFile(tmp_path / "y.pth", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("y/data.pkl", b"")
+        archive.writestr("y/data/0", bytes(1000))
+    with pytest.raises(InputError, match="y.pth: cannot be unpacked .it unpacks to more than 999"):
+        weights.import_weights("san", tmp_path / "y.pth")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(tmp_path / "y.pth", "y.pth")
+    with pytest.raises(InputError, match="x.zip: no checkpoint of .* unpacks to more than 999"):
         weights.import_weights("san", path)
     zipfile.ZipFile(path, "w").close()
     with pytest.raises(InputError, match="x.zip: cannot be unpacked"):

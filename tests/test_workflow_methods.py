@@ -140,7 +140,8 @@ def test_the_papers_detectors_go_through_every_stage(tmp_path, monkeypatch):
 
     def take_up(network: str) -> None:
         torch.save(states[network], tmp_path / f"{network}.pth")
-        weights.import_weights(network, tmp_path / f"{network}.pth")
+        said = weights.TRAINED_BY[0] if network == "retinaface" else None
+        weights.import_weights(network, tmp_path / f"{network}.pth", said)
 
     take_up("retinaface")
     done = workflow.run("--dry-run")
@@ -150,8 +151,17 @@ def test_the_papers_detectors_go_through_every_stage(tmp_path, monkeypatch):
     assert "Traceback" not in said
     take_up("san")
 
+    # A stage asks for a GPU if its detector is a network, and only then.
+    done = workflow.run("--dry-run", "--config", "landmarks={detector: dlib}")
+    said = re.findall(r"rule (align|landmarks):.*?gpu=(\d)", done.stdout + done.stderr, re.DOTALL)
+    assert set(said) == {("align", "1"), ("landmarks", "0")}
+
     done = workflow.run()
     assert done.returncode == 0, done.stdout + done.stderr
+    assert (
+        "faces retinaface (ternaus/retinaface, SHA-256 "
+        in (workflow.results / "report" / "index.html").read_text()
+    )
     assert (workflow.results / "report" / "index.html").exists()
     assert len(pd.read_csv(workflow.results / "summary.csv"))
     for stage, network in (("align", "retinaface"), ("landmarks", "san")):

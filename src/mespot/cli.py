@@ -386,11 +386,14 @@ def _weights_fetch(network: Net) -> None:
 def _weights_import(
     network: Net,
     file: Annotated[Path, typer.Argument(show_default=False, help="a published checkpoint")],
+    trained_by: Annotated[
+        str | None, typer.Option(help="ternaus/retinaface or biubug6/Pytorch_Retinaface")
+    ] = None,
 ) -> None:
     """Take the weights out of a published checkpoint, without running anything in it."""
     from mespot import weights
 
-    path = weights.import_weights(network, file)
+    path = weights.import_weights(network, file, trained_by)
     print(f"{path}: {weights.facts(path)}")
 
 

@@ -1,8 +1,8 @@
 """features: the dataset's feature store, from mdmo or from feature files as the authors published.
 
 `features.h5` holds a group /{subject}/{video} with `mdmo` (T-1, R, 2) float32 px/frame and `valid`
-(T-1,) bool; attributes `fps`, `regions` (names of the R) and `inter_ocular` (px; NaN where
-unknown). Videos that failed are in the file's attribute `missing`, as a JSON object from video to the
+(T-1,) bool; attributes `fps`, `regions` (names of the R), `inter_ocular` (px; NaN where unknown)
+and `detectors` (who found faces and landmarks). Videos that failed are in the file's attribute `missing`, as a JSON object from video to the
 error's message.
 """
 
@@ -51,6 +51,7 @@ class Feature(NamedTuple):
     fps: float
     inter_ocular: float  # px; NaN where unknown
     regions: tuple[str, ...]  # names of the R
+    detectors: str = "faces and landmarks as published"  # who found them
 
 
 def collect(files: Sequence[Path], subjects: Sequence[str], out: Path, settings: Features) -> None:
@@ -183,7 +184,8 @@ def _feature(group: h5py.Group, subject: str, video: str) -> Feature:
     """One video's features, from its mdmo file or its group in a feature store."""
     scale = (float(group.attrs[name]) for name in ("fps", "inter_ocular"))
     regions = tuple(group.attrs["regions"])
-    return Feature(subject, video, group["mdmo"][:], group["valid"][:], *scale, regions)
+    arrays = (group["mdmo"][:], group["valid"][:])
+    return Feature(subject, video, *arrays, *scale, regions, group.attrs["detectors"])
 
 
 def _segment(path: Path) -> np.ndarray:
@@ -203,5 +205,5 @@ def _segment(path: Path) -> np.ndarray:
 def _write(file: h5py.File, feature: Feature) -> None:
     group = file.create_group(f"{feature.subject}/{feature.video}")
     group["mdmo"], group["valid"] = feature.mdmo, feature.valid
-    for name in ("fps", "inter_ocular", "regions"):
+    for name in ("fps", "inter_ocular", "regions", "detectors"):
         group.attrs[name] = getattr(feature, name)

@@ -5,6 +5,7 @@ MDMO: Liu et al. 2016, doi 10.1109/TAFFC.2015.2485205; the sectors and shares ar
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -26,17 +27,19 @@ SHARED = 0.15
 def mdmo(roi: Path, align: Path, out: Path, settings: Mdmo) -> None:
     """Write `mdmo` (T-1, R, 2) float32 px/frame, `head` (T-1, 2) px/frame and `valid` (T-1,) bool.
 
-    `valid` is False where the face was covered or lost for longer than `settings.max_gap` seconds;
-    the motion there is 0. Shorter gaps are interpolated.
+    `valid` is False where the face was covered or lost, or its nose outside the crop, for longer than
+    `settings.max_gap` seconds; the motion there is 0. Shorter gaps are interpolated.
     """
     with store.read(roi) as windows, store.read(align) as aligned:
         n, n_rois = windows["roi"].shape[:2]
         motion = np.zeros((n, n_rois, 2), np.float32)
         head = np.zeros((n, 2), np.float32)
+        nose_seen = np.zeros(n, bool)
         frames_a_block = max(1, VECTORS_A_BLOCK // int(np.prod(windows["roi"].shape[1:4])))
         blocks = list(store.blocks(n, frames_a_block))
         for block in progress(blocks, f"mdmo {roi.stem}", n, frames_a_block):
             vectors, inside = _vectors(windows["nose"][block])
+            nose_seen[block] = inside.any((1, 2))
             head[block] = main_direction(vectors, inside, NOSE_CUTS, settings.nose_share)[:, 0]
             vectors, inside = _vectors(windows["roi"][block])
             vectors -= head[block, None, None]
@@ -46,7 +49,14 @@ def mdmo(roi: Path, align: Path, out: Path, settings: Mdmo) -> None:
         longest = round(SHARED * fps)
         motion, head = (share_repeats(each, repeat, longest) for each in (motion, head))
         # A gap of g frames takes the motion of g + 1 rows.
-        valid = bridge(motion, seen[1:] & seen[:-1], round(settings.max_gap * fps) + 1)
+        seen_both = seen[1:] & seen[:-1]
+        if not nose_seen[seen_both].all():
+            print(
+                f"warning: {roi}: the nose lies outside the crop in {(~nose_seen[seen_both]).sum()} of {n} rows, "
+                "where the head's motion is not known; they count as without a face",
+                file=sys.stderr,
+            )
+        valid = bridge(motion, seen_both & nose_seen, round(settings.max_gap * fps) + 1)
         with store.create(
             out,
             stage="mdmo",
@@ -56,6 +66,7 @@ def mdmo(roi: Path, align: Path, out: Path, settings: Mdmo) -> None:
             source=windows.attrs["source"],
             regions=list(windows.attrs["regions"]),
             inter_ocular=windows.attrs["inter_ocular"],
+            detectors=f"faces {aligned.attrs['detector']}, landmarks {windows.attrs['landmark_detector']}",
         ) as file:
             file["mdmo"] = motion
             file["head"] = head

@@ -58,7 +58,10 @@ def report(
         sections.append(_missing(store_))
         annotated = results / dataset / "annotation.csv"
         truth = load_intervals(annotated) if annotated.exists() else None
-        for feature in progress(load(store_), f"report {dataset}"):
+        features = load(store_)
+        made = "; ".join(sorted({feature.detectors for feature in features}))
+        sections.append(f"<p>{len(features)} videos; {html.escape(made)}.</p>")
+        for feature in progress(features, f"report {dataset}"):
             for folder in folders:
                 run, method = results / folder, folder.split("/")[1]
                 spotted = _of_video(load_intervals(run / "intervals.csv"), feature.video)

@@ -44,6 +44,7 @@ def roi(flow: Path, landmarks: Path, out: Path, settings: Roi) -> None:
             source=flow_file.attrs["source"],
             regions=list(regions),
             inter_ocular=inter_ocular,
+            landmark_detector=landmarks_file.attrs["detector"],
         ) as file:
             windows = {}
             for name, corners in boxes.items():

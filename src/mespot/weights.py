@@ -54,14 +54,18 @@ SOURCES = {
     "links under `Evaluation on the Single Image`",
 }
 NO_WEIGHTS = "not weights that `mespot weights import` wrote; import them again"
+# Whose RetinaFace there is; the second's tensors have names behind `module.`.
+TRAINED_BY = "ternaus/retinaface", "biubug6/Pytorch_Retinaface"
 CHUNK = 1 << 20  # bytes
-# A file in a zip may unpack to this, bytes: several times the largest checkpoint known.
+# What is in a zip may unpack to this, bytes: several times the largest checkpoint known.
 LARGEST = 1 << 30
 
 
 def folder() -> Path:
-    """Where weights are kept. Raises InputError if that is a file."""
+    """Where weights are kept. Raises InputError if that is a file, or relative."""
     path = Path(os.environ.get("MESPOT_WEIGHTS") or "~/.cache/mespot").expanduser()
+    if not path.is_absolute():  # it would be another folder for each folder that mespot is run in
+        raise InputError(f"MESPOT_WEIGHTS={path}: a path from / on was expected")
     if path.exists() and not path.is_dir():
         raise InputError(f"{path}: a file; MESPOT_WEIGHTS must name a folder for weights")
     return path
@@ -117,23 +121,24 @@ def fetch(name: str) -> Path:
     url = RELEASES[name]
     archive = folder() / url.rpartition("/")[2]
     if archive.is_file():
-        digests = _check_digest(archive, archive.name)
+        digests = _check_digest(archive, archive)
     else:
         with replacing(archive) as temporary:
             _download(url, temporary, archive)
-            digests = _check_digest(temporary, archive.name)
+            digests = _check_digest(temporary, archive)
     with replacing(archive.with_name(archive.name + ".json")) as temporary:
         temporary.write_text(json.dumps({"url": url, **digests}, indent=2) + "\n")
-    return import_weights(name, archive)
+    return import_weights(name, archive, TRAINED_BY[0])
 
 
-def import_weights(name: str, path: Path) -> Path:
+def import_weights(name: str, path: Path, trained_by: str | None = None) -> Path:
     """Take the tensors out of a published checkpoint; the safetensors file that `find` then finds.
 
     The file is what `torch.save` wrote, in its old or new form, or a zip of one such file; it holds
     the tensors by name or a dictionary whose `state_dict` does. Its metadata tell where the weights
-    come from; names behind `module.` tell RetinaFace's authors apart. Raises InputError that names
-    every tensor that is missing, unknown, of another shape or not finite.
+    come from. `trained_by` (TRAINED_BY) says whose RetinaFace it is, where names behind `module.` do
+    not: the networks differ in what they expect to see. Raises InputError, also where that is not
+    known, and with a line for every tensor that is missing, unknown, of another shape or not finite.
     """
     from safetensors.torch import save_file
 
@@ -153,7 +158,12 @@ def import_weights(name: str, path: Path) -> Path:
     _check(path, shapes, state)
     about = {"network": name, "file": path.name, "sha256": _sha256(path)}
     if name == "retinaface":
-        about["trained_by"] = "biubug6/Pytorch_Retinaface" if parallel else "ternaus/retinaface"
+        about["trained_by"] = trained_by or (TRAINED_BY[1] if parallel else None)
+        if about["trained_by"] not in TRAINED_BY:
+            raise InputError(
+                f"{path}: whose weights are these? Give --trained-by {' or '.join(TRAINED_BY)}: the first "
+                "see RGB as of ImageNet, the second BGR"
+            )
     # One key: the library writes several in an order that changes from run to run.
     metadata = {"mespot": json.dumps(about, sort_keys=True)}
     tensors = {key: state[key].float().contiguous().clone() for key in shapes}
@@ -220,20 +230,20 @@ def _download(url: str, path: Path, archive: Path) -> None:
         ) from None
 
 
-def _check_digest(path: Path, name: str) -> dict[str, Any]:
-    """Digests of a release whose `name` ends in the first digits of its SHA-256.
+def _check_digest(path: Path, archive: Path) -> dict[str, Any]:
+    """Digests of a file that is to be `archive`, whose name ends in the first digits of its SHA-256.
 
     By torch.hub's convention (`check_hash`) the digits are the download's. The package never checks
     them, so they may as well be those of the one file in the zip: either is taken. Raises InputError.
     """
-    promised = re.search(r"-([a-f0-9]+)\.", name)[1]
+    promised = re.search(r"-([a-f0-9]+)\.", archive.name)[1]
     digests = {"file": _sha256(path)}
     with _opened(path) as file:
         digests["content"] = hashlib.file_digest(file, "sha256").hexdigest()
     checked = [what for what, digest in digests.items() if digest.startswith(promised)]
     if not checked:
         raise InputError(
-            f"{name}: its SHA-256 is {digests['file']}, of the file in it {digests['content']}; one "
+            f"{archive}: its SHA-256 is {digests['file']}, of the file in it {digests['content']}; one "
             f"beginning with {promised} was expected: the download is broken or not what its name says;"
             " delete it and fetch it again"
         )
@@ -291,11 +301,10 @@ def _opened(path: Path) -> BinaryIO:
         return open(path, "rb")
     try:
         with zipfile.ZipFile(path) as archive:
+            _check_size(archive)
             members = archive.infolist()
             if len(members) > 1:
                 return open(path, "rb")
-            if members[0].file_size > LARGEST:
-                raise ValueError(f"{members[0].filename} unpacks to more than {LARGEST} bytes")
             return io.BytesIO(archive.read(members[0]))
     except Exception as error:  # a broken zip raises almost anything
         raise InputError(
@@ -303,10 +312,16 @@ def _opened(path: Path) -> BinaryIO:
         ) from None
 
 
+def _check_size(archive: zipfile.ZipFile) -> None:
+    if sum(member.file_size for member in archive.infolist()) > LARGEST:
+        raise ValueError(f"it unpacks to more than {LARGEST} bytes")
+
+
 def _names(file: BinaryIO) -> set[str]:
     """The classes and functions, module.name, that a checkpoint names."""
     if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as archive:
+            _check_size(archive)
             pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
             return {name for one in pickles for name in _globals(archive.open(one))}
     file.seek(0)

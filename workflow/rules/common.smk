@@ -170,7 +170,7 @@ def stage(name, without=(), of=None):
 
 @cache
 def weights_of(detector):
-    """Which weights a detector has: nothing, or `weights`. Without them nothing runs."""
+    """Which detector, and its weights if it needs any. Without them nothing runs."""
     try:
         return faces.provenance(detector)
     except InputError as error:
@@ -180,7 +180,7 @@ def weights_of(detector):
 def gpu_of(name):
     """Resources function: a stage whose detector is a network uses a GPU where there is one."""
     return lambda wildcards: int(
-        bool(weights_of(cfg.stage(name, wildcards.dataset).detector))
+        "weights" in weights_of(cfg.stage(name, wildcards.dataset).detector)
     )
 
 

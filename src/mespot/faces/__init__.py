@@ -48,14 +48,16 @@ def landmark_detector(settings: Landmarks) -> LandmarkDetector:
 
 
 def provenance(detector: str) -> dict[str, str]:
-    """What an output and the rerun digest say of the weights: nothing, or `weights`, their facts.
+    """What an output and the rerun digest say of a detector: `detector`, and `weights` if it has any.
 
-    Those are JSON, the SHA-256 of the published file among them. Raises InputError.
+    The first is for people to read; the second, the weights' facts, is JSON, the SHA-256 of the
+    published file among them. Raises InputError.
     """
     if detector not in weights.SOURCES:
-        return {}
+        return {"detector": detector}
     facts = weights.facts(weights.find(detector))
-    return {"weights": json.dumps(facts, sort_keys=True)}
+    whose = f"{facts.get('trained_by', facts['file'])}, SHA-256 {facts['sha256'][:12]}"
+    return {"detector": f"{detector} ({whose})", "weights": json.dumps(facts, sort_keys=True)}
 
 
 def largest_first(boxes: np.ndarray) -> np.ndarray:
