@@ -1,5 +1,5 @@
 # The few habits. Each target sets up what it needs: Python 3.11 to 3.13 and git are enough.
-CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
+CORES ?= $(shell OMP_NUM_THREADS= nproc 2>/dev/null || sysctl -n hw.ncpu)
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 

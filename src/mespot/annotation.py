@@ -280,7 +280,7 @@ def _pair(here: Sequence[dict], there: Sequence[dict]) -> tuple[list[tuple], lis
                 [
                     abs(a["onset"] - b["onset"])
                     + abs(a["apex"] - b["apex"])
-                    + 0 * (a["type"] != b["type"])
+                    + (a["type"] != b["type"])
                     for b in theirs
                 ]
                 for a in ours

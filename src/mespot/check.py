@@ -7,6 +7,7 @@ A fault is a line of the table, and costs its own video alone; what would stop t
 from __future__ import annotations
 
 import math
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -253,7 +254,9 @@ def _table(
     """What was found, and each fault by name, of one kind the first LISTED."""
     counted = [n for n in frames.values() if n is not None]
     lines = [f"{root} (layout {layout})"]
-    lines.append(f"{'videos':14}{len(videos):8}  of {len({v.subject for v in videos})} subjects")
+    subjects = len({video.subject for video in videos})
+    where = _below(os.path.commonpath([video.path for video in videos]), root)
+    lines.append(f"{'videos':14}{len(videos):8}  of {subjects} subjects, in {where}")
     lines.append(f"{'frames':14}{sum(counted):8}  in {len(counted)} folders of frames")
     said = ", ".join(f"{types[type_]} {type_}" for type_ in TYPES)
     lines.append(f"{'annotated':14}{rows.total():8}  rows of {len(rows)} videos: {said}")

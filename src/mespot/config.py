@@ -77,22 +77,22 @@ class Config(Settings):
         if not isinstance(datasets, dict):
             return values
 
+        def has(entry: Any, key: str) -> bool:
+            return isinstance(entry, dict) and bool(entry.get(key))
+
         def to_come(entry: Any) -> bool:
-            return isinstance(entry, dict) and (
-                "root" in entry
-                and entry["root"] is None
-                and not (entry.get("demo") or entry.get("of"))
-            )
+            missing = isinstance(entry, dict) and "root" in entry and entry["root"] is None
+            return missing and not (has(entry, "demo") or has(entry, "of"))
 
         given = {name: entry for name, entry in datasets.items() if not to_come(entry)}
-
-        def is_demo(entry: Any) -> bool:
-            return isinstance(entry, dict) and bool(entry.get("demo"))
-
-        if any(isinstance(e, dict) and e.get("root") and not is_demo(e) for e in given.values()):
+        if any(has(entry, "root") and not has(entry, "demo") for entry in given.values()):
             own = values.get("own") if values.get("video") else None
             kept = own.get("dataset") if isinstance(own, dict) else None
-            given = {name: e for name, e in given.items() if name == kept or not is_demo(e)}
+            given = {
+                name: entry
+                for name, entry in given.items()
+                if name == kept or not has(entry, "demo")
+            }
         return values | {"datasets": given}
 
     @model_validator(mode="after")
