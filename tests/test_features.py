@@ -70,13 +70,13 @@ def test_a_pickle_in_a_segment_is_refused(tmp_path):
 def test_real_published_features_join(shared, tmp_path):
     archive = shared / "data" / "auw_gcn_features.tar.xz"
     with tarfile.open(archive) as file:
-        names = [name for name in file.getnames() if "/casme_015_0401_" in name]
-        file.extractall(tmp_path / "in", members=names)
+        members = [entry for entry in file.getmembers() if "/casme_015_0401_" in entry.name]
+        file.extractall(tmp_path / "in", members=members)
     features.import_published(tmp_path / "in", 30, tmp_path / "f.h5", Features())
     (video,) = features.load(tmp_path / "f.h5")
     assert video.video == "casme_015_0401"
     # The 8-bit grid of the published pipeline: one grey level is 20 / 255 px.
-    assert 256 * (len(names) - 1) < len(video.mdmo) <= 256 * len(names) + 7
+    assert 256 * (len(members) - 1) < len(video.mdmo) <= 256 * len(members) + 7
     assert 0.01 < video.mdmo.std() < 1
 
 

@@ -257,7 +257,7 @@ def test_bad_videos_cost_only_themselves(tmp_path):
     # The first job has said so before, and the broken ones by name.
     found = pd.read_csv(workflow.results / "own" / "check.csv")
     faults = found.groupby("fault")["video"].agg(list).to_dict()
-    assert faults["broken"] == ["cut", "gap"]
+    assert faults["broken"] == ["cut", "gap", "p2"]
     assert faults["beyond_end"] == ["p1"]
     assert faults["unannotated"] == ["cut", "gap", "p2"]
     # A changed annotation is checked again; no video is prepared again for it.
