@@ -150,7 +150,8 @@ def _csv(table: pd.DataFrame, path: Path) -> Source:
     rows["au"] = rows.get("au", "")
     rows["subject"] = rows.get("subject", "")
     for name in ("subject", "video"):  # as `layouts` names what lies in folders; "one.mp4" is one
-        rows[name] = [video_name(Path(cell)) if cell.strip() else "" for cell in rows[name]]
+        cells = rows[name].str.strip()
+        rows[name] = [video_name(Path(cell)) if cell else "" for cell in cells]
     return Source(path, rows[COLUMNS])
 
 

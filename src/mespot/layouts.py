@@ -203,7 +203,7 @@ def is_video(path: Path) -> bool:
 
 
 def video_name(path: Path) -> str:
-    """A video's or subject's name: its file's, with whatever is not a letter, digit, '.', '_' or '-' as '_'."""
+    """A video's or subject's name: its file's; what is not a letter, digit, '.', '_' or '-' as '_'."""
     stem = path.stem if path.suffix.lower() in VIDEOS | IMAGES else path.name
     return re.sub(r"[^\w.-]+", "_", stem).strip("_.") or "video"
 
