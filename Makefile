@@ -34,10 +34,10 @@ requirements: .venv/ready  ## the exact list, again, from pyproject.toml
 	  --generate-hashes --override envs/overrides.txt --excludes envs/excludes.txt --extra dev \
 	  pyproject.toml --output-file envs/requirements.txt
 
+# Bytecode is compiled here: a job is mostly imports where Python may not write its cache (containers, clusters).
 .venv/ready: envs/requirements.txt pyproject.toml
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv
-	# Compiled once: a job is mostly imports where Python may not write its cache (containers, clusters).
 	.venv/bin/uv pip sync --quiet --compile-bytecode envs/requirements.txt
 	.venv/bin/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
