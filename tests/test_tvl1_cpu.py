@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -108,6 +112,24 @@ def test_the_whole_is_the_plain_one(height, width, peak):
     assert np.abs(got - expected).mean() < 2e-3
     errors = [np.linalg.norm(flow - u.numpy(), axis=1).mean() for flow in (got, expected)]
     assert errors[0] == pytest.approx(errors[1], rel=0.01)
+
+
+def test_another_processor_gives_the_same_bits(tmp_path):
+    """One without vectors, and without multiplication and addition in one, compiled by itself."""
+    i0, i1, _ = moving_pairs(2, 64, 70, 0.7)
+    np.savez(tmp_path / "pairs.npz", i0=i0.numpy(), i1=i1.numpy())
+    code = (
+        "import sys, numpy as np; from mespot.tvl1_cpu import tvl1; pairs = np.load(sys.argv[1]);"
+        "np.save(sys.argv[2], tvl1(pairs['i0'], pairs['i1']))"
+    )
+    other = {
+        "NUMBA_CPU_NAME": "generic",
+        "NUMBA_CPU_FEATURES": "",
+        "NUMBA_CACHE_DIR": str(tmp_path),
+    }
+    arguments = [sys.executable, "-c", code, tmp_path / "pairs.npz", tmp_path / "flow.npy"]
+    subprocess.run(arguments, env=os.environ | other, check=True)
+    np.testing.assert_array_equal(np.load(tmp_path / "flow.npy"), tvl1(i0.numpy(), i1.numpy()))
 
 
 def test_other_parameters_are_those_of_the_plain_one():

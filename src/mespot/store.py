@@ -20,7 +20,7 @@ from mespot import __version__
 from mespot.errors import InputError
 
 # Libraries whose version can change the numbers in a file.
-LIBRARIES = ("numpy", "opencv-contrib-python", "torch", "av", "dlib-bin", "h5py")
+LIBRARIES = ("numpy", "numba", "opencv-contrib-python", "torch", "av", "dlib-bin", "h5py")
 LEVEL = 3  # of zstd
 FLOW_UNIT = 1 / 256  # px of one step of stored flow; int16 then reaches +-128 px
 
