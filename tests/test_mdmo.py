@@ -82,7 +82,7 @@ def test_rows_whose_nose_is_outside_the_crop_are_as_without_a_face(tmp_path, cap
         assert np.flatnonzero(~file["valid"][:]).tolist() == list(range(20, 30))
         assert file["mdmo"][:20] == pytest.approx(1)  # the two rows are bridged
         assert not file["mdmo"][20:30].any()
-        assert file.attrs["detectors"] == "faces dlib, landmarks dlib"
+        assert file.attrs["detectors"] == "faces by dlib, landmarks by dlib"
     assert "the nose lies outside the crop in 12 of 40 rows" in capsys.readouterr().err
 
 

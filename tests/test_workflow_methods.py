@@ -159,7 +159,7 @@ def test_the_papers_detectors_go_through_every_stage(tmp_path, monkeypatch):
     done = workflow.run()
     assert done.returncode == 0, done.stdout + done.stderr
     assert (
-        "faces retinaface (ternaus/retinaface, SHA-256 "
+        "faces by retinaface (ternaus/retinaface, SHA-256 "
         in (workflow.results / "report" / "index.html").read_text()
     )
     assert (workflow.results / "report" / "index.html").exists()

@@ -66,7 +66,7 @@ def mdmo(roi: Path, align: Path, out: Path, settings: Mdmo) -> None:
             source=windows.attrs["source"],
             regions=list(windows.attrs["regions"]),
             inter_ocular=windows.attrs["inter_ocular"],
-            detectors=f"faces {aligned.attrs['detector']}, landmarks {windows.attrs['landmark_detector']}",
+            detectors=f"faces by {aligned.attrs['detector']}, landmarks by {windows.attrs['landmark_detector']}",
         ) as file:
             file["mdmo"] = motion
             file["head"] = head
