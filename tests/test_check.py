@@ -161,6 +161,16 @@ def test_own_videos_and_one_csv(tmp_path):
     assert "videos/carla: no video and no folder of frames lies in it" in text
 
 
+def test_each_subject_may_have_a_video_1(tmp_path):
+    for subject in ("anna", "ben"):
+        frames(tmp_path / "videos" / subject / "1", "1.png", "2.png", "3.png")
+    rows = "subject,video,type,onset,apex,offset,au\nanna,1,macro,0,1,2,12\nben,1,micro,0,1,7,4\n"
+    (tmp_path / "a.csv").write_text(rows)
+    text = check("videos", tmp_path, tmp_path / "a.csv", tmp_path / "a.csv", None, Decode())
+    assert "2  of the 2 annotated videos are there" in text
+    assert "ben_1: a.csv row 3: offset 7, beyond the video's end" in text
+
+
 def test_published_segments(sources, tmp_path):
     source = sources["samm_lv_25fps.csv"]
     for video in sorted(set(source.rows["video"]))[1:]:

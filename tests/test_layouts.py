@@ -80,10 +80,22 @@ def test_an_annotation_names_the_subjects_that_no_folder_names(tmp_path):
         ("three", "three"),
     ]
     csv.write_text(csv.read_text() + "two b,eve,micro,4,5\n")
-    with pytest.raises(
-        InputError, match=r"row 7: two_b is of subject 'eve', in a row before of 'ben_j'"
-    ):
-        annotation_files.subjects(csv)
+    assert annotation_files.subjects(csv) == {"one": "ben_j", "four": "anna"}
+
+
+def test_videos_of_one_name_are_told_apart_by_their_subjects(tmp_path):
+    touch(tmp_path, "anna/1.mp4", "ben/1.mp4", "ben/2.mp4")
+    assert names("videos", tmp_path) == [("anna", "anna_1"), ("ben", "2"), ("ben", "ben_1")]
+    csv = tmp_path / "a.csv"
+    rows = ("anna,1", "ben,1.mp4", "ben,2", "ben,ben_1", "eve,1")
+    csv.write_text(
+        "subject,video,type,onset,offset\n" + "".join(f"{row},macro,1,9\n" for row in rows)
+    )
+    source = annotation_files.read(csv).named({"anna_1", "2", "ben_1"})
+    assert list(source.rows["video"]) == ["anna_1", "ben_1", "2", "ben_1", "1"]
+    touch(tmp_path, "ben/1.mov")
+    with pytest.raises(InputError, match="2 videos would be named ben_1"):
+        layouts.find("videos", tmp_path)
 
 
 def test_published_segments_make_one_video(tmp_path):

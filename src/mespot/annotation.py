@@ -80,10 +80,10 @@ def annotation(
     another annotation of the same dataset, whose differences the audit lists. Raises InputError
     for a file or row that cannot be read.
     """
-    source = read(path, frames_per_row)
+    source = read(path, frames_per_row).named({*lengths, *failed})
     kept, given, decisions = normalise(source, lengths, failed, settings)
     if compare:
-        decisions += disagreements(source, read(compare, frames_per_row))
+        decisions += disagreements(source, read(compare, frames_per_row).named({*lengths, *failed}))
     write_table(kept, COLUMNS, out)
     write_table(given, COLUMNS, as_given)
     write_table(decisions, AUDIT_COLUMNS, audit)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,6 +49,14 @@ class Source(NamedTuple):
     def frame(self, number: float) -> int:
         """The 0-based working frame of a frame number; below 0 before the video's first."""
         return math.floor((number - self.first_frame) / self.frames_per_row)
+
+    def named(self, videos: Container[str]) -> Source:
+        """With the names that the dataset's videos have: one of many called `1`, of anna, is anna_1."""
+        names = zip(self.rows["subject"], self.rows["video"], strict=True)
+        whole = ((f"{subject}_{video}", video) for subject, video in names)
+        return self._replace(
+            rows=self.rows.assign(video=[a if a in videos else b for a, b in whole])
+        )
 
     def where(self, row: Mapping[str, Any]) -> str:
         return f"{self.path}: row {row['source_row']}"
@@ -108,16 +116,11 @@ def read(path: Path, frames_per_row: float = 1) -> Source:
 
 
 def subjects(path: Path) -> dict[str, str]:
-    """The subject that an annotation names for each video, if any. InputError if it names two."""
-    named: dict[str, str] = {}
-    source = read(path)
-    for row in source.rows.to_dict("records"):
-        if row["subject"] and named.setdefault(row["video"], row["subject"]) != row["subject"]:
-            raise InputError(
-                f"{source.where(row)}: {row['video']} is of subject {row['subject']!r}, in a row before of "
-                f"{named[row['video']]!r}; a video shows one subject"
-            )
-    return named
+    """The subject that an annotation names for each video, where it names one."""
+    named: dict[str, set[str]] = {}
+    for row in read(path).rows.itertuples():
+        named.setdefault(row.video, set()).add(row.subject)
+    return {video: (said - {""}).pop() for video, said in named.items() if len(said - {""}) == 1}
 
 
 def _read_csv(path: Path) -> pd.DataFrame:

@@ -72,12 +72,11 @@ def check(
     rows: Counter[str] = Counter()
     types: Counter[str] = Counter()
     if annotated:
-        source = annotation_files.read(annotated, settings.frames_per_row)
+        source, other = _sources(annotated, compared, videos, settings)
         rows.update(source.rows["video"])
         types.update(source.type_of(row) for row in source.rows.to_dict("records"))
         faults += _against(source, videos, frames, settings)
-        if compared:
-            other = annotation_files.read(compared, settings.frames_per_row)
+        if other:
             faults += _between(source, other)
     if out:
         write_table(_rows(videos, frames, rows, faults), COLUMNS, out)
@@ -118,10 +117,20 @@ def check_annotation(
     annotated: Path, compared: Path | None, videos: list[Video], settings: Decode
 ) -> None:
     """Raise InputError for what would stop training: in seconds, since no video is looked at."""
-    source = annotation_files.read(annotated, settings.frames_per_row)
+    source, other = _sources(annotated, compared, videos, settings)
     _against(source, videos, dict.fromkeys((video.video for video in videos), ENDLESS), settings)
-    if compared:
-        _between(source, annotation_files.read(compared, settings.frames_per_row))
+    if other:
+        _between(source, other)
+
+
+def _sources(
+    annotated: Path, compared: Path | None, videos: list[Video], settings: Decode
+) -> list[annotation_files.Source | None]:
+    names = {video.video for video in videos}
+    return [
+        annotation_files.read(path, settings.frames_per_row).named(names) if path else None
+        for path in (annotated, compared)
+    ]
 
 
 def _against(

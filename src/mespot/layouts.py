@@ -155,7 +155,14 @@ def videos(root: Path) -> list[Video | Misplaced]:
             found += [Video(video_name(path), video_name(inner), str(inner)) for inner in inside]
             if not inside:
                 found.append(Misplaced(str(path), "no video and no folder of frames lies in it"))
-    return found
+    # anna/1.mp4 beside ben/1.mp4 are anna_1 and ben_1.
+    times = Counter(entry.video for entry in found)
+    return [
+        entry._replace(video=f"{entry.subject}_{entry.video}")
+        if isinstance(entry, Video) and entry.subject and times[entry.video] > 1
+        else entry
+        for entry in found
+    ]
 
 
 def features(root: Path) -> list[Video]:
