@@ -5,6 +5,8 @@ from copy import deepcopy
 
 from snakemake.utils import min_version
 
+from mespot.config import without_demos
+
 min_version("9.0")
 
 given = deepcopy(config)
@@ -14,13 +16,18 @@ configfile: f"{workflow.basedir}/config.yaml"
 
 
 # Datasets of a --configfile stand instead of the demo's; all else is laid over config.yaml.
-config["datasets"] = given.get("datasets", config["datasets"])
+if "datasets" in given:
+    config["datasets"] = given["datasets"]
 # So do the datasets that one of its methods is run on: laid over null, {} would be null.
 for name, method in given.get("methods", {}).items():
     if "datasets" in (method or {}):
         config["methods"][name]["datasets"] = method["datasets"]
 # `make spot` gives its path so: --config would read some characters of it as YAML.
 config["video"] = os.environ.get("MESPOT_VIDEO", config["video"])
+
+
+if "datasets" not in given:
+    config["datasets"] = without_demos(config)["datasets"]
 
 
 include: "workflow/rules/common.smk"

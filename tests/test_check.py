@@ -268,10 +268,14 @@ def test_every_dataset_of_a_config_file(tmp_path):
     assert done.exit_code == 0, done.stderr
     assert done.stdout.startswith(f"mine: {tmp_path}/data (layout videos)\n")
     assert "two: 1 annotated rows" in done.stdout
-    config.write_text(f"datasets:\n  mine: {entry.replace('layout: videos', 'layout: vids')}\n")
+    wrong = entry.replace("layout: videos", "layout: vids"), entry.replace("/data", "/nowhere")
+    config.write_text(f"datasets:\n  a: {wrong[0]}\n  b: {wrong[1]}\n  mine: {entry}\n")
     done = run("check", "--configfile", config)
     assert done.exit_code == 2
-    assert "mine.yaml: datasets.mine: layout:" in done.stderr
+    assert "mine.yaml: datasets.a: layout:" in done.stderr
+    assert "mine.yaml: datasets.b: " in done.stderr
+    assert "/nowhere: no such file or folder" in done.stderr
+    assert "two: 1 annotated rows" in done.stdout, "the others are checked all the same"
 
 
 @pytest.mark.parametrize(
@@ -288,4 +292,4 @@ def test_a_config_file_without_a_dataset_to_check(tmp_path, text, message):
     if text:
         config.write_text(text)
     with pytest.raises(InputError, match=message):
-        check_config(config)
+        list(check_config(config))

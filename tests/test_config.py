@@ -152,15 +152,20 @@ def test_the_benchmarks_entries_lack_only_their_path(default_config, tmp_path):
     values = deepcopy(default_config)
     for name in ("cas_me_sq", "samm_lv"):
         values["datasets"][name]["root"] = str(tmp_path)
-    loaded = config.load(values)
+    loaded = config.load(config.without_demos(values))
     assert list(loaded.datasets) == ["cas_me_sq", "samm_lv"], (
         "real faces, and the demo's beside them"
     )
     assert loaded.labelled("cas_me_sq")
     assert loaded.stage("decode", "samm_lv").frames_per_row == 8
     # A model of the demo's may spot in one's own video all the same.
-    own = config.load(values | {"video": "/x/a.mp4"})
+    own = config.load(config.without_demos(values | {"video": "/x/a.mp4"}))
     assert list(own.datasets) == ["demo_color", "cas_me_sq", "samm_lv", "a"]
+    # And one that something else names stays.
+    values["datasets"]["both"] = {"layout": "joined", "of": ["cas_me_sq", "demo_grey"]}
+    kept = config.load(config.without_demos(values))
+    assert list(kept.datasets) == ["demo_grey", "cas_me_sq", "samm_lv", "both"]
+    assert config.without_demos(default_config) == default_config
 
 
 @pytest.mark.parametrize(
@@ -170,6 +175,9 @@ def test_an_annotation_lies_in_the_root_or_beside_it(tmp_path, release):
     name = "CAS(ME)^2code_final*.xlsx"
     root = tmp_path / "rawpic"
     root.mkdir()
+    entry = Dataset(layout="cas_me_sq", root=str(root / "none"), annotation=name)
+    with pytest.raises(InputError, match="none: no such file or folder; set the dataset's root"):
+        entry.file(name)
     entry = Dataset(layout="cas_me_sq", root=str(root), annotation=name)
     with pytest.raises(InputError, match="rawpic: no annotation .* there are no tables"):
         entry.file(name)
@@ -191,6 +199,7 @@ def test_an_annotation_lies_in_the_root_or_beside_it(tmp_path, release):
 def test_a_path_may_begin_at_home(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "a.csv").touch()
+    (tmp_path / "data").mkdir()
     entry = Dataset(layout="videos", root="~/data", annotation="~/a.csv")
     assert entry.root == str(tmp_path / "data")
     assert entry.file(entry.annotation) == str(tmp_path / "a.csv")

@@ -96,6 +96,23 @@ def test_videos_of_one_name_are_told_apart_by_their_subjects(tmp_path):
     touch(tmp_path, "ben/1.mov")
     with pytest.raises(InputError, match="2 videos would be named ben_1"):
         layouts.find("videos", tmp_path)
+    (tmp_path / "ben" / "1.mov").unlink()
+    touch(tmp_path, "1.mp4")  # whose it is only the annotation could tell
+    with pytest.raises(InputError, match="3 videos would be named 1 "):
+        layouts.find("videos", tmp_path)
+
+
+def test_a_row_goes_to_the_video_of_its_own_name_first(tmp_path):
+    csv = tmp_path / "a.csv"
+    csv.write_text("subject,video,type,onset,offset\nanna,1,macro,0,3\nanna,anna_1,micro,4,5\n")
+    source = annotation_files.read(csv).named({"1", "anna_1"})
+    assert list(source.rows["video"]) == ["1", "anna_1"]
+
+
+def test_pictures_made_of_frames_do_not_hide_the_frames(tmp_path):
+    touch(tmp_path, *(f"fr/{n}.png" for n in (1, 2, 3)), *(f"fr/crops/{n}.png" for n in (1, 2)))
+    assert names("videos", tmp_path) == [("fr", "fr")]
+    assert names("videos", tmp_path / "fr") == [("fr", "fr")]
 
 
 def test_published_segments_make_one_video(tmp_path):

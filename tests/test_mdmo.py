@@ -86,6 +86,29 @@ def test_rows_whose_nose_is_outside_the_crop_are_as_without_a_face(tmp_path, cap
     assert "the nose lies outside the crop in 12 of 40 rows" in capsys.readouterr().err
 
 
+def test_rows_that_share_a_nose_less_rows_motion_are_not_seen_either(tmp_path):
+    n = 40
+    repeat = np.arange(n + 1) % 2 == 1  # every second frame is the one before again
+    nose = np.zeros((n, 1, 3, 3, 2), np.int16)
+    nose[~repeat[1:]] = 512
+    with store.create(
+        tmp_path / "roi.h5", stage="roi", settings={}, fps=30.0, source="s", regions=["a"],
+        inter_ocular=40.0, landmark_detector="dlib",
+    ) as file:  # fmt: skip
+        file["roi"] = nose  # the head moves, and nothing else
+        nose[9] = roi.OUTSIDE
+        file["nose"] = nose
+    with store.create(tmp_path / "a.h5", stage="align", settings={}, detector="dlib") as file:
+        file["repeat"], file["valid"] = repeat, np.ones(n + 1, bool)
+    mdmo.mdmo(tmp_path / "roi.h5", tmp_path / "a.h5", tmp_path / "m.h5", Mdmo())
+    with store.read(tmp_path / "m.h5") as file:
+        assert file["mdmo"][:] == pytest.approx(0)
+        assert file["valid"][:].all()
+    mdmo.mdmo(tmp_path / "roi.h5", tmp_path / "a.h5", tmp_path / "m.h5", Mdmo(max_gap=0))
+    with store.read(tmp_path / "m.h5") as file:
+        assert np.flatnonzero(~file["valid"][:]).tolist() == [8, 9]
+
+
 def test_repeated_frames_share_the_motion_that_ends_them():
     motion = np.array([0.0, 3, 0, 0, 6, 0])[:, None]
     repeat = np.array([0, 1, 0, 1, 1, 0, 1], bool)

@@ -163,6 +163,26 @@ def test_covered_rows_teach_nothing(planted):
     assert losses[0] == losses[1]
 
 
+def test_a_video_that_is_covered_throughout_is_no_part_of_training(planted):
+    """A batch of its windows alone would have no loss, and spoil the network."""
+    folder = planted / "all_covered"
+    folder.mkdir()
+    annotated = pd.read_csv(planted / "annotation.csv")
+    annotated.to_csv(folder / "annotation.csv", index=False)
+    with store.create(folder / "features.h5", stage="features", settings={}) as file:
+        for feature in features.load(planted / "features.h5"):
+            # To the end of its second window: rows beyond a video's end count as still.
+            long = {name: np.resize(getattr(feature, name), (512, 12, 2)) for name in ["mdmo"]}
+            valid = np.full(512, feature.subject != "s1")
+            features._write(file, feature._replace(**long, valid=valid))
+    settings = Train(epochs=2, batch=1)
+    trained, _ = networks.load_trained(train_in(folder, ["s0"], "m.pt", settings))
+    assert all(tensor.isfinite().all() for tensor in trained.network.state_dict().values())
+    stored = features.load(folder / "features.h5")
+    windows = make_windows([f for f in stored if f.subject == "s1"], annotated, trained, settings)
+    assert len(windows.features) == 0
+
+
 # --- resuming and starting
 
 

@@ -53,10 +53,9 @@ class Source(NamedTuple):
     def named(self, videos: Container[str]) -> Source:
         """With the names that the dataset's videos have: one of many called `1`, of anna, is anna_1."""
         names = zip(self.rows["subject"], self.rows["video"], strict=True)
-        whole = ((f"{subject}_{video}", video) for subject, video in names)
-        return self._replace(
-            rows=self.rows.assign(video=[a if a in videos else b for a, b in whole])
-        )
+        both = ((video, f"{subject}_{video}") for subject, video in names)
+        known = [whole if whole in videos and name not in videos else name for name, whole in both]
+        return self._replace(rows=self.rows.assign(video=known))
 
     def where(self, row: Mapping[str, Any]) -> str:
         return f"{self.path}: row {row['source_row']}"
@@ -94,17 +93,15 @@ def read(path: Path, frames_per_row: float = 1) -> Source:
     InputError for an unreadable file or another form.
     """
     if not path.exists():
-        raise InputError(
-            f"{path}: no such annotation file; set the dataset's annotation in config.yaml"
-        )
+        raise InputError(f"{path}: no such annotation file; name the dataset's spreadsheet or CSV")
     try:
         if path.suffix.lower() == ".csv":
             return _csv(_read_csv(path), path)
         sheets = pd.read_excel(path, sheet_name=None, header=None, dtype=object)
     except (ValueError, OSError, zipfile.BadZipFile, KeyError, ImportError, SyntaxError) as error:
         raise InputError(
-            f"{path}: cannot be read as an annotation ({error}); a CSV or the dataset's own .xlsx, without "
-            "a password, was expected: copy it again, or save it as .xlsx"
+            f"{path}: cannot be read as an annotation ({error}); a CSV with as many cells in each line as in "
+            "its first, or the dataset's own .xlsx without a password, was expected: copy it again"
         ) from None
     for sheet, reader in SPREADSHEETS.items():
         if sheet in sheets:
@@ -143,6 +140,9 @@ def _read_csv(path: Path) -> pd.DataFrame:
 def _csv(table: pd.DataFrame, path: Path) -> Source:
     """The published CSV or the plain one; both count frames from 0."""
     table = table.rename(columns=lambda name: PUBLISHED.get(name.strip(), name.strip()))
+    if not table.columns.is_unique:
+        twice = table.columns[table.columns.duplicated()][0]
+        raise InputError(f"{path}: two columns are called {twice}; rename one")
     missing = [name for name in ("video", "type", "onset", "offset") if name not in table]
     if missing:
         raise InputError(f"{path}: no column {', '.join(missing)}; there are {', '.join(table)}")

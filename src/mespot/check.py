@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -89,8 +89,11 @@ def counted(path: Path) -> str:
     return ", ".join(f"{times[name]} {name}" for name in FAULTS if times[name]) or "no fault"
 
 
-def check_config(path: Path) -> str:
-    """`check` of each dataset in a config file whose `root` is given. Raises InputError."""
+def check_config(path: Path) -> Iterator[str]:
+    """`check` of each dataset in a config file whose `root` is given, one after the other.
+
+    Raises InputError, at the end, for all datasets together.
+    """
     try:
         entries = yaml.safe_load(path.read_text())["datasets"]
         given = {name: entry for name, entry in entries.items() if entry.get("root")}
@@ -98,19 +101,20 @@ def check_config(path: Path) -> str:
         raise InputError(f"{path}: no config file with `datasets` ({error!r})") from None
     if not given:
         raise InputError(f"{path}: no dataset with a folder; write where it is after `root`")
-    tables = []
+    failed = []
     for name, values in given.items():
         try:
             entry = Dataset.model_validate(values)
+            rates = {"fps": entry.fps, "frames_fps": entry.frames_fps}
+            decode = Decode.model_validate(rates | entry.settings.get("decode", {}))
+            files = [Path(entry.file(f)) if f else None for f in (entry.annotation, entry.compare)]
+            yield f"{name}: {check(entry.layout, Path(entry.root), *files, None, decode)}\n"
         except ValidationError as error:
-            raise InputError(f"{path}: datasets.{name}: {explain(error)}") from None
-        files = [Path(entry.file(f)) if f else None for f in (entry.annotation, entry.compare)]
-        decode = {"fps": entry.fps, "frames_fps": entry.frames_fps} | entry.settings.get(
-            "decode", {}
-        )
-        found = check(entry.layout, Path(entry.root), *files, None, Decode.model_validate(decode))
-        tables.append(f"{name}: {found}")
-    return "\n\n".join(tables)
+            failed.append(f"{path}: datasets.{name}: {explain(error)}")
+        except InputError as error:
+            failed.append(f"{path}: datasets.{name}: {error}")
+    if failed:
+        raise InputError("\n".join(failed))
 
 
 def check_annotation(
@@ -264,7 +268,7 @@ def _table(
     counted = [n for n in frames.values() if n is not None]
     lines = [f"{root} (layout {layout})"]
     subjects = len({video.subject for video in videos})
-    where = _below(os.path.commonpath([video.path for video in videos]), root)
+    where = _below(os.path.commonpath([Path(video.path).parent for video in videos]), root)
     lines.append(f"{'videos':14}{len(videos):8}  of {subjects} subjects, in {where}")
     lines.append(f"{'frames':14}{sum(counted):8}  in {len(counted)} folders of frames")
     said = ", ".join(f"{types[type_]} {type_}" for type_ in TYPES)

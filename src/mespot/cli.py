@@ -121,7 +121,8 @@ def _check(
     if root:
         print(check(layout, root, annotation, compare, out, Decode.parse(settings)))
     else:
-        print(check_config(configfile))
+        for table in check_config(configfile):
+            print(table)
 
 
 @command("decode", per_video=True)

@@ -68,31 +68,16 @@ class Config(Settings):
     @model_validator(mode="before")
     @classmethod
     def _without_those_to_come(cls, values: Any) -> Any:
-        """Entries whose `root` is null, the benchmarks' ready ones, are left out until it is given.
-
-        Then the demos are left out, so that no real face is scored with a demo's model, or added up
-        with a demo's; but for the one whose model spots in a video of one's own.
-        """
+        """Entries whose `root` is null, the benchmarks' ready ones, are left out until it is given."""
         datasets = values.get("datasets") if isinstance(values, dict) else None
         if not isinstance(datasets, dict):
             return values
 
-        def has(entry: Any, key: str) -> bool:
-            return isinstance(entry, dict) and bool(entry.get(key))
-
         def to_come(entry: Any) -> bool:
             missing = isinstance(entry, dict) and "root" in entry and entry["root"] is None
-            return missing and not (has(entry, "demo") or has(entry, "of"))
+            return missing and not (entry.get("demo") or entry.get("of"))
 
         given = {name: entry for name, entry in datasets.items() if not to_come(entry)}
-        if any(has(entry, "root") and not has(entry, "demo") for entry in given.values()):
-            own = values.get("own") if values.get("video") else None
-            kept = own.get("dataset") if isinstance(own, dict) else None
-            given = {
-                name: entry
-                for name, entry in given.items()
-                if name == kept or not has(entry, "demo")
-            }
         return values | {"datasets": given}
 
     @model_validator(mode="after")
@@ -270,6 +255,29 @@ class Config(Settings):
     def model(self, method: str) -> str:
         """What names the method's model class: its own entry's, or else its base's."""
         return self._of_lineage(method, "model") or "auw_gcn"
+
+
+def without_demos(values: dict[str, Any]) -> dict[str, Any]:
+    """config.yaml less its demos once the root of another dataset is given, but for those named in it.
+
+    Or real faces would be scored with a demo's model, and not be added up, since a demo's people have
+    the benchmarks' names.
+    """
+    datasets = values["datasets"]
+    real = [entry for entry in datasets.values() if entry and not entry.get("demo")]
+    if not any(entry.get("root") for entry in real):
+        return values
+    named = {part for entry in real for part in entry.get("of") or []}
+    for method in values["methods"].values():
+        named |= set((method or {}).get("datasets") or [])
+    if values["video"]:
+        named.add(values["own"]["dataset"])
+    kept = {
+        name: entry
+        for name, entry in datasets.items()
+        if name in named or not (entry and entry.get("demo"))
+    }
+    return values | {"datasets": kept}
 
 
 def load(values: dict[str, Any]) -> Config:

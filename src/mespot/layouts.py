@@ -155,11 +155,12 @@ def videos(root: Path) -> list[Video | Misplaced]:
             found += [Video(video_name(path), video_name(inner), str(inner)) for inner in inside]
             if not inside:
                 found.append(Misplaced(str(path), "no video and no folder of frames lies in it"))
-    # anna/1.mp4 beside ben/1.mp4 are anna_1 and ben_1.
-    times = Counter(entry.video for entry in found)
+    # anna/1.mp4 beside ben/1.mp4 are anna_1 and ben_1; beside 1.mp4 one must be renamed.
+    flat = {entry.video for entry in found if isinstance(entry, Video) and not entry.subject}
+    times = Counter(entry.video for entry in found if entry.video not in flat)
     return [
         entry._replace(video=f"{entry.subject}_{entry.video}")
-        if isinstance(entry, Video) and entry.subject and times[entry.video] > 1
+        if isinstance(entry, Video) and times[entry.video] > 1
         else entry
         for entry in found
     ]
@@ -197,16 +198,21 @@ LAYOUTS = {"cas_me_sq": cas_me_sq, "samm_lv": samm_lv, "videos": videos, "featur
 
 
 def is_video(path: Path) -> bool:
-    """Whether a path is a video file by its ending, or a folder of frames: images and no video."""
+    """Whether a path is a video file by its ending, or a folder of frames.
+
+    That has images and no video; one image alone may be a picture beside folders of frames.
+    """
     if not path.is_dir():
         return path.suffix.lower() in VIDEOS
-    others, images = [], False
+    images, others = 0, []
     for entry in visible(path):
         if entry.suffix.lower() in IMAGES:
-            images = True
+            images += 1
         else:
             others.append(entry)
-    return images and not any(is_video(entry) for entry in others)
+    if any(entry.suffix.lower() in VIDEOS for entry in others):
+        return False
+    return images > 1 or (images == 1 and not any(is_video(entry) for entry in others))
 
 
 def video_name(path: Path) -> str:

@@ -48,6 +48,8 @@ def mdmo(roi: Path, align: Path, out: Path, settings: Mdmo) -> None:
         fps = float(windows.attrs["fps"])
         longest = round(SHARED * fps)
         motion, head = (share_repeats(each, repeat, longest) for each in (motion, head))
+        # Rows that share one row's motion share what is not known of it.
+        nose_seen = share_repeats(nose_seen.astype(float), repeat, longest) > 0
         # A gap of g frames takes the motion of g + 1 rows.
         seen_both = seen[1:] & seen[:-1]
         if not nose_seen[seen_both].all():

@@ -241,8 +241,8 @@ class Dataset(Settings):
     demo: bool = False
     root: str | None = None
     of: list[str] = []
-    annotation: str | None = None
-    compare: str | None = None
+    annotation: Annotated[str, Field(min_length=1)] | None = None
+    compare: Annotated[str, Field(min_length=1)] | None = None
     fps: Positive = 30.0
     frames_fps: Positive | None = None
     settings: dict[str, dict[str, Any]] = {}
@@ -272,14 +272,20 @@ class Dataset(Settings):
         `name` may hold * for what differs from one release to the next. Raises InputError where no
         file fits, or several do.
         """
-        root = Path(self.root or "").absolute()
+        root = Path(self.root or "")
+        if not root.exists():
+            raise InputError(
+                f"{root}: no such file or folder; set the dataset's root in config.yaml"
+            )
         places = [root, root.parent, Path()]
         for place in places:
             if (place / name).is_file():
                 return str(place / name)
-        for place in [] if Path(name).is_absolute() else places:
+        for place in places if root.is_dir() and not Path(name).is_absolute() else []:
             found = sorted(
-                path for path in place.glob(name) if not path.name.startswith((".", "~$"))
+                path
+                for path in place.iterdir()
+                if path.match(name) and not path.name.startswith((".", "~$"))
             )
             if len(found) > 1:
                 listed = ", ".join(path.name for path in found)

@@ -210,6 +210,7 @@ def make_windows(
     inputs, marks, valid = (np.concatenate(parts) for parts in (inputs, marks, valid))
     inner = slice(trained.context, trained.context + trained.window)
     expressive = (marks if published else marks[:, inner]).any((1, 2))
+    expressive &= valid[:, inner].any(1)  # a batch of none that counts has no loss
     targets = training_targets(marks[expressive], trained.context, published)
     return Windows(
         torch.from_numpy(inputs[expressive]),

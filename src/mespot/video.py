@@ -80,7 +80,7 @@ def frame_files(folder: Path, first: int | None = None) -> list[Path]:
     if first is not None and numbered and numbered[0][0] != first:
         raise InputError(
             f"{folder}: its first frame is {numbered[0][1].name}; the annotation counts from number {first}: "
-            "copy the folder again"
+            "copy the folder again, or rename the frames if none is lost"
         )
     for (number, path), (following, next_path) in itertools.pairwise(numbered):
         if following == number:

@@ -54,7 +54,7 @@ def videos(dataset):
             return [found for part in entry.of for found in videos(part)]
         subjects = {}
         # A folder of the layout `videos` need not name its videos' subjects.
-        if entry.layout == "videos" and entry.annotation and Path(entry.root).exists():
+        if entry.layout == "videos" and entry.annotation:
             from mespot import annotation_files  # pandas: half a second
 
             subjects = annotation_files.subjects(Path(entry.file(entry.annotation)))
@@ -241,6 +241,8 @@ def check_annotations():
     from mespot.check import check_annotation
 
     for name in CHECKED:
+        if cfg.video and name != cfg.own.dataset:
+            continue  # nothing is trained on it
         wildcards = SimpleNamespace(dataset=name)
         other = [Path(path) for path in compared_file(wildcards)] or [None]
         source = Path(annotation_file(wildcards))
@@ -406,7 +408,8 @@ def print_result():
     for log in [
         log
         for name in names
-        for log in sorted(Path(f"{R}/logs/align/{name}").glob("*.log"))
+        for part in (f"align/{name}/*", f"mdmo/{name}/*", f"annotation/{name}*")
+        for log in sorted(Path(f"{R}/logs").glob(f"{part}.log"))
     ]:
         for line in log.read_text().splitlines():
             if line.startswith("warning: "):
