@@ -166,6 +166,11 @@ def test_the_benchmarks_entries_lack_only_their_path(default_config, tmp_path):
     kept = config.load(config.without_demos(values))
     assert list(kept.datasets) == ["demo_grey", "cas_me_sq", "samm_lv", "both"]
     assert config.without_demos(default_config) == default_config
+    # What is wrong is for `load` to say.
+    for wrong in ({"datasets": []}, {"datasets": {"mine": "x"}}, {"methods": {"mespot": 3}}):
+        broken = values | wrong
+        with pytest.raises(InputError):
+            config.load(config.without_demos(broken))
 
 
 @pytest.mark.parametrize(

@@ -263,19 +263,22 @@ def without_demos(values: dict[str, Any]) -> dict[str, Any]:
     Or real faces would be scored with a demo's model, and not be added up, since a demo's people have
     the benchmarks' names.
     """
-    datasets = values["datasets"]
-    real = [entry for entry in datasets.values() if entry and not entry.get("demo")]
+    datasets, methods, own = (values.get(key) for key in ("datasets", "methods", "own"))
+    if not all(isinstance(section, dict) for section in (datasets, methods, own)):
+        return values  # `load` says what is wrong
+    entries = {name: entry if isinstance(entry, dict) else {} for name, entry in datasets.items()}
+    real = [entry for entry in entries.values() if not entry.get("demo")]
     if not any(entry.get("root") for entry in real):
         return values
     named = {part for entry in real for part in entry.get("of") or []}
-    for method in values["methods"].values():
-        named |= set((method or {}).get("datasets") or [])
-    if values["video"]:
-        named.add(values["own"]["dataset"])
+    for method in methods.values():
+        named |= set(method.get("datasets") or [] if isinstance(method, dict) else [])
+    if values.get("video"):
+        named.add(own.get("dataset"))
     kept = {
         name: entry
         for name, entry in datasets.items()
-        if name in named or not (entry and entry.get("demo"))
+        if name in named or not entries[name].get("demo")
     }
     return values | {"datasets": kept}
 
