@@ -29,7 +29,7 @@ P11, P12, P21, P22 = np.uint64(0), np.uint64(1), np.uint64(2), np.uint64(3)
 I1, I1_X, I1_Y = np.uint64(0), np.uint64(1), np.uint64(2)
 GRAD_X, GRAD_Y, INVERSE, RHO_C = np.uint64(0), np.uint64(1), np.uint64(2), np.uint64(3)
 # No fastmath: it gains 5 %, and then rounding, and with it the moment at which a pair stops, depends on
-# the processor and even on which of two jobs compiled which function first.
+# the processor, and differed where several jobs had compiled at the same time.
 compiled = njit(nogil=True, cache=True, error_model="numpy")
 
 
