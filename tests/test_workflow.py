@@ -301,3 +301,20 @@ def test_wrong_configuration_is_one_clear_message(tmp_path, config, message):
     assert done.returncode != 0
     assert message in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_an_annotation_that_would_stop_training_stops_the_run_before_its_first_job(tmp_path):
+    """Also under --keep-going, which would prepare all videos first."""
+    folder = tmp_path / "data" / "videos" / "anna" / "one"
+    folder.mkdir(parents=True)
+    for name in ("1.png", "2.png"):
+        (folder / name).write_bytes(b"x")
+    (tmp_path / "data" / "a.csv").write_text("video,type,onset,offset\none,makro,0,1\n")
+    entry = {"layout": "videos", "root": str(tmp_path / "data"), "annotation": "a.csv"}
+    workflow = Workflow(tmp_path / "work", {"datasets": {"own": entry}})
+    stopped = workflow.run("--keep-going")
+    assert stopped.returncode != 0
+    said = stopped.stdout + stopped.stderr
+    assert "a.csv: row 2: type 'makro'; one of" in said
+    assert "Traceback" not in said
+    assert not (workflow.results / "own").exists()

@@ -265,12 +265,12 @@ def _table(
     out: Path | None,
 ) -> str:
     """What was found, and each fault by name, of one kind the first LISTED."""
-    counted = [n for n in frames.values() if n is not None]
+    lengths = [n for n in frames.values() if n is not None]
     lines = [f"{root} (layout {layout})"]
     subjects = len({video.subject for video in videos})
     where = _below(os.path.commonpath([Path(video.path).parent for video in videos]), root)
     lines.append(f"{'videos':14}{len(videos):8}  of {subjects} subjects, in {where}")
-    lines.append(f"{'frames':14}{sum(counted):8}  in {len(counted)} folders of frames")
+    lines.append(f"{'frames':14}{sum(lengths):8}  in {len(lengths)} folders of frames")
     said = ", ".join(f"{types[type_]} {type_}" for type_ in TYPES)
     lines.append(f"{'annotated':14}{rows.total():8}  rows of {len(rows)} videos: {said}")
     there = len(set(rows) & {video.video for video in videos})
