@@ -22,11 +22,12 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter1d, uniform_filter1d
 
-from mespot import align, demo, faces, landmarks, tvl1, video
+from mespot import align, demo, faces, landmarks, video
 from mespot.decode import decode
 from mespot.faces.dlib import grey
-from mespot.register import compose, fit_similarity, invert
+from mespot.faces.register import compose, fit_similarity, invert
 from mespot.settings import Align, Decode, Demo
+from mespot.tvl1 import plain as tvl1
 
 SIZE = 128
 CASES = {

@@ -16,7 +16,8 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from mespot import annotation, annotation_files, features, intervals
+from mespot import annotation, feature_store, features, intervals
+from mespot.datasets import annotation_files
 from mespot.settings import Annotation, Features
 
 BEGIN, END = "<!-- made by benchmarks/annotation_tables.py -->", "<!-- end of what it made -->"
@@ -76,7 +77,7 @@ def video_lengths(archive: Path, folder: str) -> dict[str, tuple[str, int]]:
                 file.extract(member, temporary)
         store = Path(temporary) / "features.h5"
         features.import_published(Path(temporary), 1, store, Features())
-        return features.lengths(store)
+        return feature_store.lengths(store)
 
 
 def accounts(made: dict) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from mespot import config, demo, features
+from mespot import config, demo, feature_store
 from mespot.decode import resample
 from mespot.intervals import load_intervals, overlaps
 
@@ -47,7 +47,7 @@ for name, entry in settings.datasets.items():
     annotated = load_intervals(results / name / "annotation.csv")
     spotted = load_intervals(results / name / "mespot" / "intervals.csv")
     made = settings.stage("demo", name)
-    for k, feature in enumerate(features.load(results / name / "features.h5")):
+    for k, feature in enumerate(feature_store.load(results / name / "features.h5")):
         script = demo.script(entry.layout, *divmod(k, made.videos), made)
         at_work = happenings(script, len(feature.mdmo), feature.fps)
         truth = annotated[annotated["video"] == feature.video][["onset", "offset"]].to_numpy(float)

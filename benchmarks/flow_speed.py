@@ -29,9 +29,11 @@ from numba import njit
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from moving import moving_pairs
 
-from mespot import tvl1, tvl1_cpu, video
+from mespot import video
 from mespot.flow import flow, gpu
 from mespot.settings import Flow, Tvl1
+from mespot.tvl1 import cpu as tvl1_cpu
+from mespot.tvl1 import plain as tvl1
 
 SIZES, SIGMAS, MOTION = (128, 224, 256, 400), (0, 1, 2), 0.2
 COMPILED = {(128, 1), (256, 1)}  # each takes a minute and more to compile
@@ -135,7 +137,7 @@ def speed_table(count: int, compiled: bool) -> None:
 
 def on_gpu(i0: torch.Tensor, i1: torch.Tensor, pairs: int = 2048) -> float:
     """Seconds for as many pairs as `i0` has, from a batch that fills the GPU, frames already there."""
-    from mespot.tvl1_cuda import tvl1 as fast
+    from mespot.tvl1.cuda import tvl1 as fast
 
     times = -(-pairs // len(i0))
     first, second = (i.repeat(times, 1, 1).cuda() for i in (i0, i1))

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 
-from mespot import features
+from mespot import feature_store
 from mespot.annotation import annotation
 from mespot.intervals import load_intervals
 from mespot.score import PROTOCOLS, score
@@ -65,7 +65,7 @@ def same_predictions(results: Path, annotations: Path) -> None:
     print("\n| dataset | offset 0 | " + " | ".join(PROTOCOLS) + " |\n|---|---" + "|---" * 4 + "|")
     for dataset, name in SOURCES.items():
         spotted = load_intervals(results / dataset / "mespot" / "intervals.csv")
-        known = features.lengths(results / dataset / "features.h5")
+        known = feature_store.lengths(results / dataset / "features.h5")
         for rule in RULES if dataset == "cas_me_sq" else RULES[:1]:
             with TemporaryDirectory() as folder:
                 files = [Path(folder) / part for part in ("a.csv", "given.csv", "audit.csv")]

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 
-from mespot import config, features
+from mespot import config, feature_store
 from mespot.intervals import load_intervals
 from mespot.progress import progress
 from mespot.score import score
@@ -51,7 +51,9 @@ def published_spotting(dataset: str) -> dict:
 
 def trained(folder: Path, settings: Train, groups: int, out: Path) -> list[Path]:
     """The models that leave out each group."""
-    subjects = sorted({subject for subject, _ in features.lengths(folder / "features.h5").values()})
+    subjects = sorted(
+        {subject for subject, _ in feature_store.lengths(folder / "features.h5").values()}
+    )
     form = "_as_given" if settings.labels == "published" else ""
     models = []
     for k in progress(range(groups), "groups", groups):

@@ -22,12 +22,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from mespot import graph
-from mespot.features import load
+from mespot.feature_store import load
 from mespot.intervals import load_intervals
-from mespot.model import AUWGCN
+from mespot.networks import graph
+from mespot.networks.auw_gcn import AUWGCN
+from mespot.networks.targets import cut, labels, training_targets
 from mespot.settings import Train
-from mespot.targets import cut, labels, training_targets
 from mespot.train import Course, Windows, fit
 
 LENGTH, CONTEXT, BATCH, SEED = 256, 7, 128, 1

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from mespot import features, store
-from mespot.features import Feature
+from mespot import feature_store, store
+from mespot.datasets import segments
+from mespot.feature_store import Feature
 from mespot.settings import Train
 from mespot.train import train
 
@@ -30,9 +31,9 @@ def planted_store(path, n_subjects: int = 4, inter_ocular: float = 50.0, seed: i
             if np.isfinite(inter_ocular):  # unknown of published features
                 mdmo *= inter_ocular / 50
             valid = np.ones(260, bool)
-            names = features.PUBLISHED_REGIONS
+            names = segments.PUBLISHED_REGIONS
             video = Feature(f"s{k}", f"v{k}", mdmo, valid, 30.0, inter_ocular, names)
-            features._write(file, video)
+            feature_store.write(file, video)
     columns = ["subject", "video", "type", "onset", "apex", "offset", "au", "source_row"]
     return pd.DataFrame(rows, columns=columns)
 

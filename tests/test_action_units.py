@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from mespot.action_units import ActionUnit, parse, spell
-from mespot.annotation_files import read
+from mespot.datasets.action_units import ActionUnit, parse, spell
+from mespot.datasets.annotation_files import read
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ import h5py
 import numpy as np
 import pytest
 
-from mespot import align, demo, register, video
+from mespot import align, demo, video
 from mespot.errors import InputError
+from mespot.faces import register
 from mespot.settings import Align, Demo
 
 SETTINGS = Align(size=128)

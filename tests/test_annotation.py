@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from mespot.annotation import annotation, disagreements, join_tables
-from mespot.annotation_files import FRAMES, read
+from mespot.datasets.annotation_files import FRAMES, read
 from mespot.errors import InputError
 from mespot.settings import Annotation
 

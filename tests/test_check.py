@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 from test_cli import run
 
-from mespot import annotation, annotation_files, layouts
+from mespot import annotation
 from mespot.check import LISTED, check, check_config, counted
+from mespot.datasets import annotation_files, layouts
 from mespot.errors import InputError
 from mespot.settings import Annotation, Decode
 from mespot.video import frame_files

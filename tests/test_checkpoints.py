@@ -11,12 +11,12 @@ import torch
 from planted import planted_store, train_in
 from typer.testing import CliRunner
 
-from mespot import networks
-from mespot.checkpoints import export_checkpoint, import_checkpoint
 from mespot.cli import app
 from mespot.errors import InputError
-from mespot.features import load
-from mespot.model import AUWGCN
+from mespot.feature_store import load
+from mespot.networks import trained as networks
+from mespot.networks.auw_gcn import AUWGCN
+from mespot.networks.checkpoints import export_checkpoint, import_checkpoint
 from mespot.settings import Spot, Train
 from mespot.spot import spot
 

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mespot import demo, layouts
+from mespot import demo
 from mespot.annotation import annotation
-from mespot.annotation_files import read
+from mespot.datasets import layouts
+from mespot.datasets.annotation_files import read
 from mespot.settings import Annotation, Demo
 
 SMALL = Demo(subjects=2, videos=1, seconds=4, noise=0.5)

@@ -8,7 +8,7 @@ import tarfile
 import numpy as np
 import pytest
 
-from mespot import features, store
+from mespot import feature_store, features, store
 from mespot.errors import InputError, write_failure
 from mespot.settings import Features
 
@@ -31,11 +31,11 @@ def test_segments_join_to_the_rows_they_were_cut_from(tmp_path, n):
     rows = RNG.normal(size=(n, 12, 2)).astype(np.float32)
     save_segments(tmp_path / "casme_015", rows)
     features.import_published(tmp_path, 30, tmp_path / "f.h5", Features(published_unit=20))
-    (video,) = features.load(tmp_path / "f.h5")
+    (video,) = feature_store.load(tmp_path / "f.h5")
     assert (video.subject, video.video, video.fps) == ("casme_015", "v_1", 30)
     np.testing.assert_array_equal(video.mdmo, rows * np.float32(20))
     assert video.valid.all()
-    assert features.lengths(tmp_path / "f.h5") == {"v_1": ("casme_015", n + 1)}
+    assert feature_store.lengths(tmp_path / "f.h5") == {"v_1": ("casme_015", n + 1)}
 
 
 def test_overlap_that_disagrees_is_named(tmp_path):
@@ -73,7 +73,7 @@ def test_real_published_features_join(shared, tmp_path):
         members = [entry for entry in file.getmembers() if "/casme_015_0401_" in entry.name]
         file.extractall(tmp_path / "in", members=members)
     features.import_published(tmp_path / "in", 30, tmp_path / "f.h5", Features())
-    (video,) = features.load(tmp_path / "f.h5")
+    (video,) = feature_store.load(tmp_path / "f.h5")
     assert video.video == "casme_015_0401"
     # The 8-bit grid of the published pipeline: one grey level is 20 / 255 px.
     assert 256 * (len(members) - 1) < len(video.mdmo) <= 256 * len(members) + 7
@@ -100,7 +100,7 @@ def test_failed_videos_are_left_out_and_listed(tmp_path):
     save_mdmo(good)
     write_failure("decode: x.mp4: cannot be decoded", [bad])
     features.collect([good, bad], ["s1", "s2"], tmp_path / "f.h5", Features())
-    (video,) = features.load(tmp_path / "f.h5")
+    (video,) = feature_store.load(tmp_path / "f.h5")
     assert (video.video, video.detectors) == ("good", "faces dlib, landmarks san")
     with store.read(tmp_path / "f.h5") as file:
         assert "x.mp4: cannot be decoded" in json.loads(file.attrs["missing"])["bad"]

@@ -19,7 +19,7 @@ from mespot import store, video
 from mespot.errors import InputError
 from mespot.flow import flow
 from mespot.settings import Flow
-from mespot.tvl1_cpu import tvl1
+from mespot.tvl1.cpu import tvl1
 
 SHIFT = 0.6
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mespot.graph import adjacency, published_aus
+from mespot.networks.graph import adjacency, published_aus
 
 ANNOTATIONS = {"cas_me_sq": "cas_me_sq_30fps.csv", "samm_lv": "samm_lv_25fps.csv"}
 

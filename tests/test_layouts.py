@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mespot import annotation_files, layouts
+from mespot.datasets import annotation_files, layouts
 from mespot.errors import InputError
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from mespot.losses import EPSILON, binary_loss, boundary_loss, loss_terms, total_loss
-from mespot.model import AUWGCN
-from mespot.targets import NO_BOUNDARY, OFFSET, ONSET
+from mespot.networks.auw_gcn import AUWGCN
+from mespot.networks.losses import EPSILON, binary_loss, boundary_loss, loss_terms, total_loss
+from mespot.networks.targets import NO_BOUNDARY, OFFSET, ONSET
 from mespot.train import AdamW
 
 MACRO_WEIGHT = {"cas_me_sq": 0.5, "samm_lv": 0.7}

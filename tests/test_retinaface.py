@@ -13,9 +13,9 @@ import torch
 from retinaface.box_utils import encode, point_form
 from torchvision.ops import box_iou
 
-from mespot import align, faces, video, weights
+from mespot import align, faces, video
 from mespot.errors import InputError
-from mespot.faces import dlib, retinaface
+from mespot.faces import dlib, retinaface, weights
 from mespot.settings import Align, Landmarks
 
 HEIGHT, WIDTH = 96, 160

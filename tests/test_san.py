@@ -14,9 +14,8 @@ import torch
 from conftest import REFERENCE
 from safetensors.torch import save_file
 
-from mespot import weights
 from mespot.errors import InputError
-from mespot.faces import san
+from mespot.faces import san, weights
 
 # Two ways to sum in float32 differ by 8e-6 in heatmaps up to 6.5 (against float64, eight seeds), and
 # by 4e-4 px in the worst point: where there is little heat, it is divided by little.

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from mespot.annotation_files import PUBLISHED
 from mespot.cli import app
+from mespot.datasets.annotation_files import PUBLISHED
 from mespot.score import PROTOCOLS, Count, overlaps, score
 
 TYPE = {1: "macro", 2: "micro"}

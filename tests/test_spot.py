@@ -11,7 +11,7 @@ from planted import planted_store, train_in
 from mespot import store
 from mespot.errors import InputError
 from mespot.intervals import SELECTION_COLUMNS
-from mespot.model import OUTPUTS
+from mespot.networks.auw_gcn import OUTPUTS
 from mespot.score import score
 from mespot.settings import Spot, Train
 from mespot.spot import Proposal, propose, propose_published, spot, spot_type, suppress

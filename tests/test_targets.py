@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mespot.targets import (
+from mespot.networks.targets import (
     LABELS,
     NO_BOUNDARY,
     OFFSET,

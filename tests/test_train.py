@@ -13,11 +13,12 @@ import pytest
 import torch
 from planted import train_in
 
-from mespot import features, networks, store
+from mespot import feature_store, features, store
 from mespot.annotation import annotation
 from mespot.errors import InputError
 from mespot.intervals import load_intervals
-from mespot.model import AUWGCN
+from mespot.networks import trained as networks
+from mespot.networks.auw_gcn import AUWGCN
 from mespot.settings import Annotation, Features, Train
 from mespot.train import AdamW, make_windows, train, untrained
 
@@ -51,7 +52,7 @@ def unpacked(shared, tmp_path_factory):
         features.import_published(folder / root, 30, out, Features())
         files = [folder / f"{name}{ending}.csv" for ending in ("", "_as_given", "_audit")]
         source = shared / "data" / "annotations" / table
-        annotation(source, features.lengths(out), [], 1, *files, Annotation())
+        annotation(source, feature_store.lengths(out), [], 1, *files, Annotation())
     return folder
 
 
@@ -64,7 +65,7 @@ def test_the_published_methods_windows_are_the_published_ones(
     with np.load(reference / f"model_{dataset}.npz") as file:
         published = dict(file)
     left_out = str(published["held_out_subject"])
-    stored = features.load(unpacked / f"{dataset}.h5")
+    stored = feature_store.load(unpacked / f"{dataset}.h5")
     chosen = [feature for feature in stored if feature.subject != left_out]
     table = load_intervals(unpacked / f"{dataset}_as_given.csv")
     trained = untrained(chosen, table["au"], "auw_gcn", settings)
@@ -85,7 +86,7 @@ def test_the_published_methods_windows_are_the_published_ones(
 def test_the_published_graph_counts_the_left_out_subject_and_the_honest_one_does_not(planted):
     folder = planted
     table = pd.read_csv(folder / "annotation.csv")
-    stored = features.load(folder / "features.h5")[1:]
+    stored = feature_store.load(folder / "features.h5")[1:]
     for graph, same in (("training", True), ("published", False)):
         adjacencies = []
         for au in ("12", "14+25"):
@@ -121,10 +122,10 @@ def test_left_out_subject_changes_nothing(planted):
     spoilt = planted / "spoilt"
     spoilt.mkdir()
     with store.create(spoilt / "features.h5", stage="features", settings={}) as file:
-        for feature in features.load(planted / "features.h5"):
+        for feature in feature_store.load(planted / "features.h5"):
             if feature.subject == "s0":
                 feature = feature._replace(mdmo=feature.mdmo * 100)
-            features._write(file, feature)
+            feature_store.write(file, feature)
     annotated = pd.read_csv(planted / "annotation.csv")
     annotated.loc[annotated["subject"] == "s0", ["onset", "apex", "offset"]] = 3
     annotated.loc[annotated["subject"] == "s0", "au"] = "14+25"
@@ -137,7 +138,7 @@ def test_several_subjects_are_left_out_together(planted):
     train_in(planted, ["s0", "s2"], "pair.pt")
     trained, left_out = networks.load_trained(planted / "pair.pt")
     assert left_out == ["s0", "s2"]
-    own = [f for f in features.load(planted / "features.h5") if f.subject in ("s1", "s3")]
+    own = [f for f in feature_store.load(planted / "features.h5") if f.subject in ("s1", "s3")]
     rows = np.concatenate([networks.in_unit(f, "inter_ocular").reshape(-1, 2) for f in own])
     np.testing.assert_allclose(trained.std, rows.std(0), rtol=1e-5)
 
@@ -149,10 +150,10 @@ def test_covered_rows_teach_nothing(planted):
         folder = planted / f"covered_{name}"
         folder.mkdir()
         with store.create(folder / "features.h5", stage="features", settings={}) as file:
-            for feature in features.load(planted / "features.h5"):
+            for feature in feature_store.load(planted / "features.h5"):
                 covered = (np.arange(260) >= 100) & (np.arange(260) < 160)
                 feature.mdmo[covered] = 0
-                features._write(file, feature._replace(valid=~covered))
+                feature_store.write(file, feature._replace(valid=~covered))
         annotated = pd.read_csv(planted / "annotation.csv")
         if spoil:  # the brows' expressions lie well under the cover
             brows = annotated["type"] == "micro"
@@ -170,15 +171,15 @@ def test_a_video_that_is_covered_throughout_is_no_part_of_training(planted):
     annotated = pd.read_csv(planted / "annotation.csv")
     annotated.to_csv(folder / "annotation.csv", index=False)
     with store.create(folder / "features.h5", stage="features", settings={}) as file:
-        for feature in features.load(planted / "features.h5"):
+        for feature in feature_store.load(planted / "features.h5"):
             # To the end of its second window: rows beyond a video's end count as still.
             long = {name: np.resize(getattr(feature, name), (512, 12, 2)) for name in ["mdmo"]}
             valid = np.full(512, feature.subject != "s1")
-            features._write(file, feature._replace(**long, valid=valid))
+            feature_store.write(file, feature._replace(**long, valid=valid))
     settings = Train(epochs=2, batch=1)
     trained, _ = networks.load_trained(train_in(folder, ["s0"], "m.pt", settings))
     assert all(tensor.isfinite().all() for tensor in trained.network.state_dict().values())
-    stored = features.load(folder / "features.h5")
+    stored = feature_store.load(folder / "features.h5")
     windows = make_windows([f for f in stored if f.subject == "s1"], annotated, trained, settings)
     assert len(windows.features) == 0
 
@@ -375,9 +376,9 @@ def test_motion_that_is_no_number_is_named(planted):
     folder = planted / "nan"
     folder.mkdir()
     with store.create(folder / "features.h5", stage="features", settings={}) as file:
-        for feature in features.load(planted / "features.h5"):
+        for feature in feature_store.load(planted / "features.h5"):
             feature.mdmo[7] = np.nan
-            features._write(file, feature)
+            feature_store.write(file, feature)
     (folder / "annotation.csv").write_text((planted / "annotation.csv").read_text())
     with pytest.raises(InputError, match="v1: motion that is no number"):
         train_in(folder, ["s0"], "x.pt")
@@ -386,7 +387,7 @@ def test_motion_that_is_no_number_is_named(planted):
 def test_training_starts_without_the_compiler():
     """torch's optimiser classes import it, 5 s in each of many short jobs."""
     code = (
-        "import sys, torch; from mespot.model import AUWGCN; from mespot.train import AdamW\n"
+        "import sys, torch; from mespot.networks.auw_gcn import AUWGCN; from mespot.train import AdamW\n"
         "net = AUWGCN(torch.eye(3)); AdamW(net, .1, .1).step(net(torch.ones(1, 9, 3, 2)).sum())\n"
         "sys.exit('torch._dynamo' in sys.modules)"
     )

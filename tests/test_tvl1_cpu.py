@@ -1,4 +1,4 @@
-"""tvl1_cpu: the same flow as `tvl1`, part by part and as a whole."""
+"""tvl1.cpu: the same flow as `tvl1.plain`, part by part and as a whole."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 from moving import moving_pairs
-from test_tvl1 import textbook
+from test_tvl1_plain import textbook
 
-from mespot import tvl1 as plain
-from mespot import tvl1_cpu as module
 from mespot.settings import Tvl1
-from mespot.tvl1_cpu import tvl1
+from mespot.tvl1 import cpu as module
+from mespot.tvl1 import plain
+from mespot.tvl1.cpu import tvl1
 
 TAU, LAM, THETA = 0.25, 0.15, 0.3
 STEPS = (np.float32(LAM * THETA), np.float32(THETA), np.float32(TAU / THETA))
@@ -119,7 +119,7 @@ def test_another_processor_gives_the_same_bits(tmp_path):
     i0, i1, _ = moving_pairs(2, 64, 70, 0.7)
     np.savez(tmp_path / "pairs.npz", i0=i0.numpy(), i1=i1.numpy())
     code = (
-        "import sys, numpy as np; from mespot.tvl1_cpu import tvl1; pairs = np.load(sys.argv[1]);"
+        "import sys, numpy as np; from mespot.tvl1.cpu import tvl1; pairs = np.load(sys.argv[1]);"
         "np.save(sys.argv[2], tvl1(pairs['i0'], pairs['i1']))"
     )
     other = {

@@ -10,11 +10,11 @@ import pytest
 import torch
 from moving import moving_pairs
 
-from mespot import tvl1 as plain
 from mespot.settings import PUBLISHED_TVL1, Tvl1
+from mespot.tvl1 import plain
 
 pytest.importorskip("triton", reason="triton is not installed")
-from mespot import tvl1_cuda as module
+from mespot.tvl1 import cuda as module
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cpu" if INTERPRETED else "cuda"

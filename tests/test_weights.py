@@ -22,9 +22,9 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from mespot import weights
 from mespot.cli import app
 from mespot.errors import InputError
+from mespot.faces import weights
 
 SMALL = {"stage1.0.weight": (4, 3, 3, 3), "stage1.0.bias": (4,)}
 MAGIC = 0x1950A86A20F9469CFC6C  # what files of torch.save's old form begin with

@@ -163,7 +163,7 @@ def test_a_method_added_trains_and_scores_itself_alone(finished):
     """A variant is one file and one entry; nothing of the others runs again."""
     net = finished.folder / "my net.py"
     net.write_text(
-        "from mespot.model import AUWGCN\n\n\nclass MyNet(AUWGCN):\n    '''The same, by another name.'''\n"
+        "from mespot.networks.auw_gcn import AUWGCN\n\n\nclass MyNet(AUWGCN):\n    '''The same, by another name.'''\n"
     )
     config = deepcopy(finished.config)
     config["methods"]["mine"] = {

@@ -113,8 +113,7 @@ def test_the_papers_detectors_go_through_every_stage(tmp_path, monkeypatch):
     import made
     import torch
 
-    from mespot import weights
-    from mespot.faces import dlib, san
+    from mespot.faces import dlib, san, weights
 
     shown = Demo(**TINY["demo"])
     person, script = demo.make_subject("cas_me_sq", 0, shown), demo.script("cas_me_sq", 0, 0, shown)

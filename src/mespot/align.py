@@ -1,7 +1,7 @@
 """align: one fixed crop of the face; later frames registered to the first that shows a face.
 
 Landmarks jitter by more than a micro-expression moves, so they only give the rough start: the
-picture itself is registered (`register`), on the part of the face that moves with the skull.
+picture itself is registered (`faces.register`), on the part of the face that moves with the skull.
 
 Each frame is judged by a sign that knows neither the person nor the pose: the landmarks are found
 again from shifted boxes. On a free face the regression ends at the same places wherever it starts;
@@ -22,9 +22,9 @@ import numpy as np
 from mespot import faces, store, video
 from mespot.errors import InputError
 from mespot.faces.dlib import grey
+from mespot.faces.register import Template, compose, fit_similarity, invert
 from mespot.landmarks import bridge, consistent_points, inter_ocular, moved_box
 from mespot.progress import progress
-from mespot.register import Template, compose, fit_similarity, invert
 from mespot.settings import Align
 
 STAGE = "align"

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from mespot import action_units
-from mespot.annotation_files import FRAMES, Source, read
+from mespot.datasets import action_units
+from mespot.datasets.annotation_files import FRAMES, Source, read
 from mespot.errors import InputError
 from mespot.intervals import ANNOTATION_COLUMNS as COLUMNS
 from mespot.intervals import load_intervals, write_table
@@ -74,7 +74,7 @@ def annotation(
 ) -> None:
     """Normalise an annotation and write it, as given too, with its audit.
 
-    `lengths` gives subject and number of frames of each video of the dataset (`features.lengths`),
+    `lengths` gives subject and number of frames of each video of the dataset (`feature_store.lengths`),
     `failed` names the videos that could not be prepared, `frames_per_row` how many of the
     annotation's frames make one at the working rate (8 for 200 fps worked at 25). `compare` is
     another annotation of the same dataset, whose differences the audit lists. Raises InputError

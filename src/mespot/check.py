@@ -18,11 +18,12 @@ import pandas as pd
 import yaml
 from pydantic import ValidationError
 
-from mespot import annotation, annotation_files, layouts
+from mespot import annotation
+from mespot.datasets import annotation_files, layouts
+from mespot.datasets.endings import IMAGES, visible
+from mespot.datasets.layouts import Video
 from mespot.errors import InputError
-from mespot.formats import IMAGES, visible
 from mespot.intervals import TYPES, write_table
-from mespot.layouts import Video
 from mespot.settings import Annotation, Dataset, Decode, explain
 from mespot.video import frame_files
 

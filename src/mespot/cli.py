@@ -207,7 +207,7 @@ def _features_export(
     settings: Settings = "{}",
 ) -> None:
     """Write a feature store as segment files of the authors' form."""
-    from mespot.segments import export_segments
+    from mespot.datasets.export import export_segments
 
     export_segments(features, annotation, out, Features.parse(settings), without)
 
@@ -233,7 +233,7 @@ def _annotation(
 ) -> None:
     """Bring a spreadsheet or CSV to the normal form and write down every decision."""
     from mespot.annotation import annotation
-    from mespot.features import lengths, missing
+    from mespot.feature_store import lengths, missing
 
     known = (lengths(features), missing(features), frames_per_row)
     parsed = Annotation.parse(settings)
@@ -357,7 +357,7 @@ def _report(
 @command("checkpoint-import")
 def _checkpoint_import(checkpoint: In, out: Out) -> None:
     """Make a model of a checkpoint of the published code."""
-    from mespot.checkpoints import import_checkpoint
+    from mespot.networks.checkpoints import import_checkpoint
 
     import_checkpoint(checkpoint, out)
 
@@ -369,7 +369,7 @@ def _checkpoint_export(
     epoch: Annotated[int | None, typer.Option(help="of an epochs.pt; none: the last")] = None,
 ) -> None:
     """Write a model as a checkpoint that the published code loads."""
-    from mespot.checkpoints import export_checkpoint
+    from mespot.networks.checkpoints import export_checkpoint
 
     export_checkpoint(model, out, epoch)
 
@@ -377,7 +377,7 @@ def _checkpoint_export(
 @command("weights fetch")
 def _weights_fetch(network: Net) -> None:
     """Download released weights, check their SHA-256 and import them."""
-    from mespot import weights
+    from mespot.faces import weights
 
     path = weights.fetch(network)
     print(f"{path}: {weights.facts(path)}")
@@ -392,7 +392,7 @@ def _weights_import(
     ] = None,
 ) -> None:
     """Take the weights out of a published checkpoint, without running anything in it."""
-    from mespot import weights
+    from mespot.faces import weights
 
     path = weights.import_weights(network, file, trained_by)
     print(f"{path}: {weights.facts(path)}")

@@ -14,8 +14,8 @@ from typing import Annotated, Any
 import yaml
 from pydantic import AfterValidator, ValidationError, model_validator
 
+from mespot.datasets.layouts import video_name
 from mespot.errors import InputError
-from mespot.layouts import video_name
 from mespot.settings import (
     STAGES,
     Align,

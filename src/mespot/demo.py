@@ -22,8 +22,8 @@ import numpy as np
 import pandas as pd
 from skimage import data
 
+from mespot.datasets.layouts import DEMO_CAS_ME_SQ, DEMO_PEOPLE
 from mespot.faces.dlib import points_of_largest
-from mespot.layouts import DEMO_CAS_ME_SQ, DEMO_PEOPLE
 from mespot.progress import progress
 from mespot.settings import Demo
 

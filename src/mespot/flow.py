@@ -1,7 +1,7 @@
 """flow: TV-L1 from each aligned frame to the next.
 
-One meaning (`tvl1`, the CUDA variant of Dual TV-L1 in plain PyTorch) and two fast paths, `tvl1_cpu` and
-`tvl1_cuda`; OpenCV's CPU variant is another method (docs/methods.md).
+One meaning (`tvl1.plain`, the CUDA variant of Dual TV-L1 in PyTorch) and two fast paths, `tvl1.cpu` and
+`tvl1.cuda`; OpenCV's CPU variant is another method (docs/methods.md).
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def ahead(items: Iterable[Item]) -> Iterator[Item]:
 
 
 def _cpu(settings: Flow, threads: int) -> Solver:
-    from mespot.tvl1_cpu import tvl1
+    from mespot.tvl1.cpu import tvl1
 
     def solve(frames: np.ndarray) -> np.ndarray:
         frames = frames.astype(np.float32)
@@ -114,9 +114,9 @@ def _torch(settings: Flow, threads: int, fast: bool = False) -> Solver:
     import torch
 
     if fast:
-        from mespot.tvl1_cuda import tvl1
+        from mespot.tvl1.cuda import tvl1
     else:
-        from mespot.tvl1 import tvl1
+        from mespot.tvl1.plain import tvl1
     torch.set_num_threads(threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from mespot import store
 from mespot.aggregate import KINDS, whole
-from mespot.features import Feature, load, missing
+from mespot.feature_store import Feature, load, missing
 from mespot.intervals import TYPES, load_intervals
 from mespot.progress import progress
 from mespot.settings import Report

@@ -36,6 +36,7 @@ def _closure(module: str) -> set[str]:
         if name not in found | NOT_CODE and _path(name):
             found.add(name)
             waiting.extend(_imports(name))
+            waiting.append(name.rpartition(".")[0])  # the package around it runs first
     return found
 
 

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from mespot.datasets.layouts import ALL
 from mespot.errors import InputError
-from mespot.features import Feature, load
+from mespot.feature_store import Feature, load
 from mespot.intervals import SELECTION_COLUMNS, TYPES, load_intervals, write_table
-from mespot.layouts import ALL
-from mespot.networks import load_epochs
+from mespot.networks.trained import load_epochs
 from mespot.progress import progress
 from mespot.score import PROTOCOLS, Count, count
 from mespot.settings import Select, Spot

@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 from torch.optim.adamw import adamw
 
-from mespot import graph, losses
 from mespot.errors import InputError
-from mespot.features import Feature, load
+from mespot.feature_store import Feature, load
 from mespot.intervals import load_intervals, write_table
-from mespot.networks import (
+from mespot.networks import graph, losses
+from mespot.networks.targets import cut, labels, training_targets
+from mespot.networks.trained import (
     State,
     Trained,
     fold_seed,
@@ -35,7 +36,6 @@ from mespot.networks import (
 from mespot.progress import progress
 from mespot.rerun import digest, file_digest
 from mespot.settings import Train
-from mespot.targets import cut, labels, training_targets
 
 CHECKPOINT_EVERY = 10  # epochs: a few seconds of work
 

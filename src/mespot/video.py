@@ -14,8 +14,8 @@ import av
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from mespot.datasets.endings import IMAGES, visible
 from mespot.errors import InputError
-from mespot.formats import IMAGES, visible
 from mespot.store import replacing
 
 # Modes of images (as PIL names them) that become grey or RGB of 8 bits without loss.

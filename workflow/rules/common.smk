@@ -9,7 +9,8 @@ from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
 
-from mespot import faces, layouts
+from mespot import faces
+from mespot.datasets import layouts
 from mespot.config import load
 from mespot.errors import InputError
 from mespot.rerun import digest, file_digest
@@ -55,7 +56,7 @@ def videos(dataset):
         subjects = {}
         # A folder of the layout `videos` need not name its videos' subjects.
         if entry.layout == "videos" and entry.annotation:
-            from mespot import annotation_files  # pandas: half a second
+            from mespot.datasets import annotation_files  # pandas: half a second
 
             subjects = annotation_files.subjects(Path(entry.file(entry.annotation)))
         return layouts.find(entry.layout, entry.root, subjects)
@@ -260,7 +261,10 @@ def network_of(method):
         raise WorkflowError(
             f"methods.{method}.model: {name!r}: auw_gcn or path/to/file.py:Class was expected"
         )
-    return {"name": name, "code": file_digest(Path(path)) if colon else digest("model")}
+    return {
+        "name": name,
+        "code": file_digest(Path(path)) if colon else digest("networks.auw_gcn"),
+    }
 
 
 def check_folds(dataset, method):

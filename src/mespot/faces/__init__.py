@@ -20,7 +20,7 @@ from typing import Protocol
 
 import numpy as np
 
-from mespot import weights
+from mespot.faces import weights
 from mespot.settings import Align, Landmarks
 
 FaceDetector = Callable[[np.ndarray], np.ndarray]

@@ -20,8 +20,7 @@ from retinaface.network import RetinaFace
 from retinaface.prior_box import priorbox
 from torchvision.ops import nms
 
-from mespot import weights
-from mespot.faces import FaceDetector, inference, largest_first
+from mespot.faces import FaceDetector, inference, largest_first, weights
 from mespot.settings import Align
 
 # Both published codes have these: anchors' sides at each step of px, the offsets' unit, and the

@@ -16,9 +16,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from mespot import weights
 from mespot.errors import InputError
-from mespot.faces import LandmarkDetector, inference
+from mespot.faces import LandmarkDetector, inference, weights
 from mespot.settings import Landmarks
 
 POINTS = 68

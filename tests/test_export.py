@@ -1,4 +1,4 @@
-"""segments: a feature store as published segment files, and back."""
+"""export: a feature store as published segment files, and back."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from mespot import features, store
+from mespot import feature_store, features, store
 from mespot.annotation import annotation
 from mespot.cli import app
+from mespot.datasets import segments
+from mespot.datasets.export import export_segments
 from mespot.errors import InputError
-from mespot.segments import export_segments
 from mespot.settings import Annotation, Features
 
 RNG = np.random.default_rng(3)
@@ -36,7 +37,7 @@ def arrays(path) -> dict[str, np.ndarray]:
 def as_given(path, store_, folder):
     """The annotation as given that the stage `annotation` writes of the authors' CSV."""
     files = [folder / name for name in ("a.csv", "given.csv", "audit.csv")]
-    annotation(path, features.lengths(store_), [], 1, *files, Annotation())
+    annotation(path, feature_store.lengths(store_), [], 1, *files, Annotation())
     return files[1]
 
 
@@ -50,7 +51,7 @@ def as_given(path, store_, folder):
 def test_real_segments_come_back(shared, published, tmp_path, folder, table, n_videos, n_segments):
     root, out, first = published / folder, tmp_path / "out", tmp_path / "f.h5"
     features.import_published(root, 30, first, Features())
-    videos = features.load(first)
+    videos = feature_store.load(first)
     assert len(videos) == n_videos
     assert all(0.01 < video.mdmo.std() < 1 for video in videos)
     csv = as_given(shared / "data" / "annotations" / table, first, tmp_path)
@@ -70,17 +71,19 @@ def test_real_segments_come_back(shared, published, tmp_path, folder, table, n_v
         assert (error <= 2.0**-23 * np.abs(theirs["feature"])).all(), name
 
     features.import_published(out, 30, tmp_path / "again.h5", Features())
-    for video, again in zip(videos, features.load(tmp_path / "again.h5"), strict=True):
+    for video, again in zip(videos, feature_store.load(tmp_path / "again.h5"), strict=True):
         assert (again.subject, again.video) == (video.subject, video.video)
         assert again.mdmo.tobytes() == video.mdmo.tobytes(), video.video
 
 
-def save_store(path, rows: np.ndarray, valid=None, regions=features.PUBLISHED_REGIONS, video="v_1"):
+def save_store(path, rows: np.ndarray, valid=None, regions=segments.PUBLISHED_REGIONS, video="v_1"):
     """A feature store of one video (T-1, R, 2)."""
     valid = np.ones(len(rows), bool) if valid is None else valid
-    feature = features.Feature("s", video, rows.astype(np.float32), valid, 30.0, np.nan, regions)
+    feature = feature_store.Feature(
+        "s", video, rows.astype(np.float32), valid, 30.0, np.nan, regions
+    )
     with store.create(path, stage="features", settings={}, source="s") as file:
-        features._write(file, feature)
+        feature_store.write(file, feature)
         file.attrs["missing"] = "{}"
     return path
 
@@ -118,7 +121,7 @@ def test_an_exported_store_is_imported_again(tmp_path, n):
             assert np.flatnonzero(label[:, column]).tolist() == ([] if beyond else expected)
 
     features.import_published(tmp_path / "out", 30, tmp_path / "again.h5", Features())
-    (video,) = features.load(tmp_path / "again.h5")
+    (video,) = feature_store.load(tmp_path / "again.h5")
     np.testing.assert_allclose(video.mdmo, rows, rtol=2.0**-23)
 
 
@@ -137,7 +140,7 @@ def test_labels_are_exported_as_given(tmp_path):
 
 def test_regions_are_exported_in_the_published_order(tmp_path):
     rows = RNG.normal(size=(9, 12, 2)).astype(np.float32)
-    regions = features.PUBLISHED_REGIONS[::-1]
+    regions = segments.PUBLISHED_REGIONS[::-1]
     made = save_store(tmp_path / "f.h5", rows[:, ::-1], regions=regions)
     csv = save_annotation(tmp_path / "a.csv")
     export_segments(made, csv, tmp_path / "out", Features(published_unit=1))
@@ -189,10 +192,10 @@ def test_export_on_the_command_line(tmp_path):
     made = save_store(tmp_path / "f.h5", rows)
     with h5py.File(made, "a") as file:
         valid = np.arange(9) > 4
-        covered = features.Feature(
-            "s", "covered", rows, valid, 30.0, np.nan, features.PUBLISHED_REGIONS
+        covered = feature_store.Feature(
+            "s", "covered", rows, valid, 30.0, np.nan, segments.PUBLISHED_REGIONS
         )
-        features._write(file, covered)
+        feature_store.write(file, covered)
     csv = save_annotation(tmp_path / "a.csv", "v_1,macro,2,3,4", "w,macro,2,3,4")
     out = tmp_path / "out"
 

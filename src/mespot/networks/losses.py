@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mespot.model import OUTPUTS
-from mespot.targets import TYPES
+from mespot.networks.auw_gcn import OUTPUTS
+from mespot.networks.targets import TYPES
 
 # Boundary: one weight a class (onset, offset, neither).
 BOUNDARY_ALPHA = (0.45, 0.45, 0.1)

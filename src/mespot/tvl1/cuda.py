@@ -1,4 +1,4 @@
-"""Dual TV-L1 optical flow on a CUDA GPU: `mespot.tvl1`, which defines what is computed, in Triton.
+"""Dual TV-L1 optical flow on a CUDA GPU: `mespot.tvl1.plain`, which defines what is computed, in Triton.
 
 At each pyramid level and warp there are two kernels for a batch of pairs: one warps and
 linearises, the other iterates. Nothing is read back on the way: each pair's stopping rule is kept
@@ -26,7 +26,7 @@ import triton.language as tl
 from torch import Tensor
 
 from mespot.settings import PUBLISHED_TVL1, Tvl1
-from mespot.tvl1 import centred_gradient, check_images, pyramid, resize
+from mespot.tvl1.plain import centred_gradient, check_images, pyramid, resize
 
 # Pixels worked on at once, at about 80 bytes each: bounds the memory, yet fills the GPU.
 _CHUNK_PIXELS = 1 << 25

@@ -1,4 +1,4 @@
-"""segments: a feature store as the segment files that the authors of AUW-GCN published.
+"""export: a feature store as the segment files that the authors of AUW-GCN published.
 
 The way back of `features.import_published`.
 """
@@ -13,11 +13,12 @@ import numpy as np
 import pandas as pd
 
 from mespot import store
+from mespot.datasets.segments import CONTEXT, PUBLISHED_REGIONS, SEGMENT
 from mespot.errors import InputError
-from mespot.features import CONTEXT, PUBLISHED_REGIONS, SEGMENT, Feature, load
+from mespot.feature_store import Feature, load
 from mespot.intervals import load_intervals
+from mespot.networks.targets import cut, labels, windows
 from mespot.settings import Features
-from mespot.targets import cut, labels, windows
 
 
 def export_segments(

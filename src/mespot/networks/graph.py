@@ -12,7 +12,7 @@ from itertools import permutations
 
 import numpy as np
 
-from mespot.action_units import parse
+from mespot.datasets.action_units import parse
 
 # The ROIs that each action unit moves (the paper's table). ROIs are numbered as `roi` makes them:
 # 0-2 right brow, 3-5 left brow, 6-7 nose, 8-11 mouth. Other AUs are left out of the count.

@@ -6,9 +6,9 @@ import pytest
 import torch
 from moving import face, moving_pairs
 
-from mespot import tvl1 as module
 from mespot.settings import Tvl1
-from mespot.tvl1 import tvl1
+from mespot.tvl1 import plain as module
+from mespot.tvl1.plain import tvl1
 
 # ---- parts -----------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mespot.model import AUWGCN, OUTPUTS, GraphLayer
+from mespot.networks.auw_gcn import AUWGCN, OUTPUTS, GraphLayer
 
 
 @pytest.fixture(params=["cas_me_sq", "samm_lv"])

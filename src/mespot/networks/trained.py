@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from mespot.datasets.layouts import ALL
+from mespot.datasets.segments import PUBLISHED_UNIT
 from mespot.errors import InputError
-from mespot.features import PUBLISHED_UNIT, Feature
-from mespot.layouts import ALL
-from mespot.model import AUWGCN
+from mespot.feature_store import Feature
+from mespot.networks.auw_gcn import AUWGCN
+from mespot.networks.targets import MEAN, STD, cut
 from mespot.store import replacing
-from mespot.targets import MEAN, STD, cut
 
 MODEL = "a model that mespot trained"
 State = dict[str, torch.Tensor]  # a network's weights by name

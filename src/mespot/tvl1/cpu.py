@@ -1,4 +1,4 @@
-"""Dual TV-L1 on a CPU: what `tvl1` computes, a pair at a time, compiled by numba.
+"""Dual TV-L1 on a CPU: what `plain` computes, a pair at a time, compiled by numba.
 
 The iteration is a row wavefront. Iteration j works two rows behind iteration j - 1, in place: it
 updates u's row y once the duals of rows y and y - 1 are those of iteration j - 1, then the duals of

@@ -1,4 +1,4 @@
-"""model: AUW-GCN (Yin et al., ICME 2023, arXiv 2303.09114, section 3), the network as published.
+"""AUW-GCN (Yin et al., ICME 2023, arXiv 2303.09114, section 3), the network as published.
 
 A graph convolution over the ROIs of each frame, weighted by how often their action units occur
 together, then temporal convolutions over the frames.
@@ -114,7 +114,7 @@ class AUWGCN(nn.Module):
     """The network of the paper: (B, T, R, 2) features -> (B, n_out, T) logits.
 
     `adjacency` (R, R) is `graph.adjacency`'s; R is any number of ROIs. The input is normalised
-    (`networks.Trained.windows`). The names in the state dict are those of the published checkpoints.
+    (`trained.Trained.windows`). The names in the state dict are those of the published checkpoints.
     Frames beyond the window count as zero activations: the outer 5 outputs see that padding.
     """
 

@@ -1,6 +1,6 @@
 """Checkpoints in the form of the published code: {"epoch": int, "state_dict": tensors by name}.
 
-The published code normalises with constants of its own (`networks.published_normalisation`) that its
+The published code normalises with constants of its own (`trained.published_normalisation`) that its
 files do not hold; a model with another normalisation is written with weights that make up for it.
 """
 
@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from mespot.datasets.segments import CONTEXT, PUBLISHED_REGIONS, SEGMENT
 from mespot.errors import InputError
-from mespot.features import CONTEXT, PUBLISHED_REGIONS, SEGMENT
-from mespot.model import AUWGCN
-from mespot.networks import (
+from mespot.networks.auw_gcn import AUWGCN
+from mespot.networks.trained import (
     MODEL,
     State,
     Trained,

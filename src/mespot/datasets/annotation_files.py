@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from mespot.datasets.layouts import video_name
 from mespot.errors import InputError
 from mespot.intervals import ANNOTATION_COLUMNS as COLUMNS
-from mespot.layouts import video_name
 
 FRAMES = ("onset", "apex", "offset")
 TYPES = {

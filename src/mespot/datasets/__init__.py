@@ -1,0 +1,1 @@
+"""Datasets as they are distributed: folders, annotation files, feature files."""

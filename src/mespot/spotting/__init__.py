@@ -1,0 +1,1 @@
+"""From curves or motion to intervals."""
