@@ -1,274 +1,152 @@
-"""spot: proposals and suppression on hand-made curves and as published; planted motion is found."""
+"""spot: rows in the user's terms, what does not count, lanes and curves, on made motion."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from planted import planted_store, train_in
+from test_displacement import REGIONS, moved_lip
+from typer.testing import CliRunner
 
-from mespot import store
-from mespot.errors import InputError
-from mespot.intervals import SELECTION_COLUMNS
-from mespot.networks.auw_gcn import OUTPUTS
-from mespot.score import score
-from mespot.settings import Spot, Train
-from mespot.spot import Proposal, propose, propose_published, spot, spot_type, suppress
+from mespot import feature_store, store
+from mespot.cli import app
+from mespot.feature_store import Clock, Face, Feature
+from mespot.intervals import INTERVAL_COLUMNS, LANE_COLUMNS, load_intervals
+from mespot.spot import described
+from mespot.spotting.proposals import Proposal
 
-
-def curve(n: int, **peaks: float) -> np.ndarray:
-    values = np.zeros(n)
-    for at, height in peaks.items():
-        values[int(at[1:])] = height
-    return values
+N, FPS = 600, 30.0
+FLAGS = ("talking", "blink", "head", "left_out")
 
 
-def test_proposal_joins_the_likeliest_onset_and_offset():
-    onset, apex = curve(60, _10=0.6, _12=0.9), curve(60, _20=0.8)
-    offset = curve(60, _25=0.3, _30=0.5)
-    (found,) = propose(onset, apex, offset, (2, 15), (10, 40), 0.5)
-    assert found == pytest.approx([12, 20, 30, 0.9 * 0.8 * 0.5])
+def video(name="v", talking=(), start=0.0) -> Feature:
+    """A lip that moves at 100 to 160 and 300 to 312, and a mouth that talks between two frames."""
+    place = 50 * moved_lip(N, (100, 160, 0.2), (300, 312, 0.1))
+    place[:, 0] += (0, -30)  # the brow lies above the nose
+    place[:, 1:] += (0, 30)
+    openings = np.full((N, 3), (12.0, 12.0, 2.0))
+    if talking:
+        t = np.arange(*talking) / FPS
+        openings[slice(*talking), 2] += 3 * (1 - np.cos(2 * np.pi * 3 * t))
+    frames = np.arange(N) * 2 + round(60 * start)
+    face = Face(place, openings, np.zeros((N, 4)))
+    clock = Clock(frames, 60.0, start)
+    motion = np.zeros((N - 1, 3, 2), np.float32)
+    valid = np.ones(N - 1, bool)
+    return Feature("s", name, motion, valid, FPS, 50.0, REGIONS, "dlib", face, clock)
 
 
-def test_onset_beyond_reach_is_not_taken():
-    onset, apex, offset = curve(60, _2=0.9, _15=0.2), curve(60, _20=0.8), curve(60, _25=1)
-    (found,) = propose(onset, apex, offset, (2, 10), (1, 40), 0.5)
-    assert found[0] == 15
+@pytest.fixture
+def spotted(tmp_path):
+    """The files of `mespot spot` on two videos, the second of which talks all the while."""
+
+    def run(*videos, **options):
+        with store.create(
+            tmp_path / "f.h5", stage="features", settings={}, fps=FPS, source="s"
+        ) as file:
+            for one in videos:
+                feature_store.write(file, one)
+        flags = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+        names = {"out": "i.csv", "not-counted": "n.csv", "lanes": "l.csv", "curves": "c.h5"}
+        files = [f"--{flag}={tmp_path / name}" for flag, name in names.items()]
+        done = CliRunner().invoke(app, ["spot", f"--features={tmp_path / 'f.h5'}", *files, *flags])
+        assert done.exit_code == 0, done.output
+        return [
+            pd.read_csv(tmp_path / names[flag], keep_default_na=False)
+            for flag in ("out", "not-counted", "lanes")
+        ]
+
+    return run
 
 
-def test_low_apex_short_length_and_the_videos_end_give_nothing():
-    onset, offset = curve(60, _15=1), curve(60, _25=1)
-    assert not len(propose(onset, curve(60, _20=0.5), offset, (2, 10), (1, 40), 0.5))
-    assert not len(propose(onset, curve(60, _20=0.9), offset, (2, 10), (12, 40), 0.5))
-    assert len(propose(onset, curve(60, _20=0.9), offset, (2, 10), (11, 11), 0.5)) == 1
-    for at in (0, 59):
-        found = propose(onset, curve(60, **{f"_{at}": 0.9}), offset, (2, 10), (1, 40), 0.5)
-        assert not len(found)
+def test_rows_say_seconds_source_frames_regions_and_remarks(spotted, tmp_path):
+    counted, apart, stretches = spotted(video(start=2.0))
+    assert list(counted) == list(apart) == INTERVAL_COLUMNS
+    assert list(counted["type"]) == ["macro", "micro"]
+    assert not len(apart)
+    assert list(stretches) == LANE_COLUMNS
+    one = counted.iloc[0]
+    assert one["onset_s"] == pytest.approx(2 + one["onset"] / FPS, abs=1e-3)
+    assert one["offset_s"] == pytest.approx(2 + (one["offset"] + 1) / FPS, abs=1e-3)
+    assert one["duration_s"] == pytest.approx(one["offset_s"] - one["onset_s"], abs=2e-3)
+    assert one["source_apex"] == 2 * one["apex"] + 120
+    assert one["source_fps"] == 60
+    assert one["regions"] == "lip"
+    assert one["remarks"] == ""
+    load_intervals(tmp_path / "i.csv")
 
 
-def test_suppression_keeps_the_best_of_what_overlaps():
-    one, same, other = [0, 5, 9, 0.5], [0, 5, 10, 0.9], [8, 12, 19, 0.7]
-    proposals = np.array([one, same, other])
-    assert suppress(proposals, 0.5).tolist() == [same, other]
-    assert suppress(proposals, 0.95).tolist() == [same, other, one]
-    assert suppress(proposals, 0.95, top=2).tolist() == [same, other]
-    assert suppress(proposals[:0], 0.5).tolist() == []
+def test_what_is_nothing_but_speech_is_marked_and_not_counted(spotted):
+    counted, apart, stretches = spotted(video("a"), video("b", (60, 420)))
+    assert list(counted["video"]) == ["a", "a"]
+    assert set(apart["video"]) == {"b"}
+    assert set(apart["remarks"]) == {"talking"}
+    (stretch,) = stretches[stretches["lane"] == "talking"].to_dict("records")
+    assert stretch["video"] == "b"
+    assert stretch["onset"] == pytest.approx(60, abs=30)
+    # Unless asked for.
+    counted, apart, _ = spotted(video("b", (60, 420)), lane_settings='{"not_counted": []}')
+    assert set(counted["remarks"]) == {"talking"}
+    assert not len(apart)
 
 
-def test_published_proposals_by_hand():
-    """At the left edge row 0 alone is left to begin at; frames are one more than rows."""
-    onset, offset, apex = curve(60, _0=0.5), curve(60, _6=0.8), curve(60, _1=0.9)
-    (found,) = propose_published(onset[None], offset[None], apex[None], (2, 7), 5, 0.5)
-    assert found == pytest.approx([1, 2, 7, 0.5 * 0.9 * 0.8])
-    # The second window's frames go on counting.
-    none = np.zeros_like(apex)
-    both = [np.stack([none, one]) for one in (onset, offset, apex)]
-    assert propose_published(*both, (2, 7), 5, 0.5)[0, 0] == 61
-    # Too short, or an offset likelier where it begins, or an onset where it ends.
-    assert not len(propose_published(onset[None], offset[None], apex[None], (2, 7), 7, 0.5))
-    spoilt = offset + curve(60, _0=0.6)
-    assert not len(propose_published(onset[None], spoilt[None], apex[None], (2, 7), 5, 0.5))
-    spoilt = onset + curve(60, _6=0.9)
-    assert not len(propose_published(spoilt[None], offset[None], apex[None], (2, 7), 5, 0.5))
+def row(one: Proposal, type_="macro", others=(), feature=None, **flags):
+    feature = feature or video()
+    moved = feature.face.place / 50
+    given = {lane: np.zeros(N, bool) for lane in FLAGS}
+    for lane, frames in flags.items():
+        given[lane][slice(*frames)] = True
+    rows = described(feature, [(type_, one), *others], given, moved)
+    return next(each for each in rows if (each["type"], each["onset"]) == (type_, one.onset))
 
 
-# Reach around the apex and least length in rows, most intervals a video: of each published dataset.
-PUBLISHED = {
-    "cas_me_sq": {"macro": ((7, 29), 15, 5), "micro": ((2, 7), 5, 5)},
-    "samm_lv": {"macro": ((6, 27), 12, 6), "micro": ((2, 7), 5, 5)},
-}
+@pytest.mark.parametrize(
+    ("frames", "flags", "remarks"),
+    [
+        ((100, 160), {"talking": (90, 110)}, "partly talking"),
+        ((100, 160), {"talking": (90, 140)}, "talking"),
+        ((100, 160), {"head": (100, 140)}, "head moves"),
+        ((100, 160), {"left_out": (162, 170)}, ""),
+        ((100, 160), {"left_out": (161, 170)}, "touches a left-out stretch"),
+        ((0, 60), {}, "cut by the video's start"),
+        ((550, 598), {}, "cut by the video's end"),
+        # The lip moved, so a blink meanwhile is no reason.
+        ((100, 110), {"blink": (98, 112)}, ""),
+    ],
+)
+def test_remarks(frames, flags, remarks):
+    onset, offset = frames
+    assert row(Proposal(onset, onset + 5, offset, 0.5), **flags)["remarks"] == remarks
 
 
-def published_probabilities(reference, dataset):
-    """Probabilities (W, 256, 10) of each video from the published raw outputs."""
-    with np.load(reference / f"scores_{dataset}.npz") as file:
-        logits = torch.from_numpy(file["raw_output"]).transpose(1, 2)
-        names, first = file["video_name"], file["offset"]
-    parts = (logits[..., :3].softmax(2), logits[..., 3:6].softmax(2), logits[..., 6:].sigmoid())
-    values = torch.cat(parts, 2).numpy()
-    for video in dict.fromkeys(names):
-        assert first[names == video].tolist() == list(range(0, 256 * sum(names == video), 256))
-        yield video, values[names == video]
+def test_a_blink_moves_the_upper_face_alone():
+    one = video()
+    one.face.place[100:110, 0, 1] += 8
+    blink = row(Proposal(98, 104, 112, 0.5), "micro", feature=one, blink=(97, 113))
+    assert blink["remarks"] == "blink"
+    assert blink["regions"] == "brow"
 
 
-@pytest.mark.parametrize("dataset", PUBLISHED)
-def test_proposals_and_suppression_are_the_published_ones(reference, dataset):
-    """Every interval and its order exactly; scores to a float32's last digits."""
-    proposed, kept = [], []
-    for video, values in published_probabilities(reference, dataset):
-        for type_, (reach, shortest, top) in PUBLISHED[dataset].items():
-            columns = [OUTPUTS.index(f"{type_}_{name}") for name in ("onset", "offset", "apex")]
-            curves = (values[..., column] for column in columns)
-            proposals = propose_published(*curves, reach, shortest, 0.5)
-            best = suppress(proposals, 0.5, inclusive=False, top=top)
-            for rows, table in ((proposals, proposed), (best, kept)):
-                number = {"macro": 1, "micro": 2}[type_]
-                table += [(video, int(a), int(b), number, score) for a, _, b, score in rows]
-    columns = ["video_name", "start_frame", "end_frame", "type_idx", "score"]
-    for name, rows in (("proposals", proposed), ("nms", kept)):
-        expected = pd.read_csv(reference / f"{name}_{dataset}.csv")[columns]
-        found = pd.DataFrame(rows, columns=columns)
-        if name == "proposals":  # in the order of their scores there; equal ones in any
-            expected, found = (table.sort_values(columns) for table in (expected, found))
-        assert found[columns[:4]].to_numpy().tolist() == expected[columns[:4]].to_numpy().tolist()
-        np.testing.assert_allclose(found["score"], expected["score"], rtol=1e-6)
+def test_a_micro_inside_a_macro_is_one_event():
+    macro = ("macro", Proposal(90, 120, 170, 0.5))
+    found = row(Proposal(110, 115, 120, 0.4), "micro", [macro])
+    assert found["remarks"] == "same event as the macro at 3.00 s"
+    assert row(Proposal(165, 170, 179, 0.4), "micro", [macro])["remarks"] == ""
 
 
-@pytest.mark.parametrize("dataset", PUBLISHED)
-def test_the_published_method_of_the_config_spots_the_published_intervals(
-    reference, paper_config, dataset
-):
-    """The seconds in paper.yaml are the published rows, and `spot_type` puts the parts together."""
-    spotting = paper_config.stage("spot", dataset, "published")
-    fps = paper_config.datasets[dataset].fps
-    found = []
-    for video, windows in published_probabilities(reference, dataset):
-        valid = np.ones(windows.shape[0] * windows.shape[1], bool)
-        for number, type_ in ((1, "macro"), (2, "micro")):
-            spotted = spot_type(windows, valid, fps, type_, spotting)
-            found += [(video, p.onset, p.offset, number) for p in spotted]
-    expected = pd.read_csv(reference / f"nms_{dataset}.csv")
-    columns = ["video_name", "start_frame", "end_frame", "type_idx"]
-    assert found == list(expected[columns].itertuples(index=False, name=None))
-
-
-def test_rows_that_do_not_count_take_their_proposals_with_them():
-    values = np.zeros((1, 64, 10))
-    for name, at in (("micro_onset", 15), ("micro_apex", 20), ("micro_offset", 25)):
-        values[0, at, OUTPUTS.index(name)] = 1
-    valid = np.ones(60, bool)
-    assert spot_type(values, valid, 30, "micro", Spot()) == [Proposal(15, 20, 25, 1.0)]
-    assert not spot_type(values, valid, 30, "macro", Spot())
-    valid[23] = False
-    assert not spot_type(values, valid, 30, "micro", Spot())
-
-
-def test_an_expression_over_the_edge_of_a_window_is_found():
-    values = np.zeros((2, 64, 10))
-    for name, at in (("macro_onset", 50), ("macro_apex", 60), ("macro_offset", 80)):
-        values[at // 64, at % 64, OUTPUTS.index(name)] = 1
-    valid = np.ones(128, bool)
-    assert spot_type(values, valid, 30, "macro", Spot()) == [Proposal(50, 60, 80, 1.0)]
-    published = Spot(proposals="published")
-    assert not spot_type(values, valid, 30, "macro", published)
-
-
-def test_planted_expressions_of_an_unseen_subject_are_found(planted):
-    spot_in(planted, "i.csv")
-    found = pd.read_csv(planted / "i.csv")
-    truth = pd.read_csv(planted / "annotation.csv").query("subject == 's0'")
-    assert set(found["subject"]) == {"s0"}, "the model spots in those whom it left out"
-    counts = score(truth, found, "strict")["overall"]
-    assert counts.tp == 3
-    assert counts.f1 >= 0.75
-    with store.read(planted / "i.csv.h5") as file:
-        assert list(file.attrs["channels"]) == list(OUTPUTS)
-        values = file["v0"][:]
-    assert values.shape == (260, 10)
-    assert values.min() >= 0
-    assert values.max() <= 1
-    assert values[:, :3].sum(1) == pytest.approx(1, abs=1e-5)
-
-
-def spot_in(folder, out, model="model.pt", features="features.h5", selection=None, **more):
-    network = more.pop("network", "auw_gcn")
-    files = (folder / out, folder / f"{out}.h5")
-    spot(folder / features, [folder / model], network, selection, *files, Spot(**more))
-    return pd.read_csv(folder / out)
-
-
-def test_the_crops_size_does_not_matter(planted):
-    """Twice the face size, twice the motion in px: the same intervals."""
-    tables = []
-    for unit in (50.0, 100.0):
-        planted_store(planted / f"f{unit}.h5", n_subjects=1, inter_ocular=unit, seed=4)
-        tables.append(spot_in(planted, "size.csv", features=f"f{unit}.h5"))
-    assert len(tables[0]) >= 3
-    pd.testing.assert_frame_equal(*tables)
-
-
-def test_chosen_epoch_and_thresholds_stand_instead_of_the_last(planted):
-    chosen = planted / "selection.csv"
-    plain = spot_in(planted, "plain.csv")
-    for epoch, least, same in ((60, 0.125, True), (60, 0.99, False), (10, 0.125, False)):
-        row = dict.fromkeys(SELECTION_COLUMNS, 0) | {"fold": "s0", "epoch": epoch}
-        row |= {"min_macro": least, "min_micro": least}
-        pd.DataFrame([row]).to_csv(chosen, index=False)
-        found = spot_in(planted, "chosen.csv", model="model.pt.epochs", selection=chosen)
-        assert found.equals(plain) == same
-    pd.DataFrame([row | {"fold": "s1"}]).to_csv(chosen, index=False)
-    with pytest.raises(InputError, match=r"model\.pt\.epochs: no epoch of fold s0 is chosen"):
-        spot_in(planted, "x.csv", model="model.pt.epochs", selection=chosen)
-
-
-def test_a_fold_whose_videos_all_failed_costs_only_itself(planted, capsys):
-    known = {"stage": "features", "settings": {}, "fps": 30.0, "source": "s"}
-    with (
-        store.read(planted / "features.h5") as file,
-        store.create(planted / "without.h5", **known) as other,
-    ):
-        for subject in ("s1", "s2"):
-            file.copy(subject, other)
-    train_in(planted, ["s1"], "other.pt")
-    models = [planted / "model.pt", planted / "other.pt"]
-    files = (planted / "x.csv", planted / "x.h5")
-    spot(planted / "without.h5", models, "auw_gcn", None, *files, Spot())
-    assert "no video of s0, left out by" in capsys.readouterr().err
-    with store.read(files[1]) as file:
-        assert list(file) == ["v1"]
-    with pytest.raises(InputError, match="no video of a subject whom the models left out"):
-        spot(planted / "without.h5", models[:1], "auw_gcn", None, *files, Spot())
-    with pytest.raises(InputError, match=r"other\.pt: v1 was spotted in by another"):
-        spot(planted / "without.h5", models[1:] * 2, "auw_gcn", None, *files, Spot())
-
-
-def test_model_of_ones_own_trains_and_spots(planted):
-    path = planted / "net.py"
-    path.write_text(
-        "import torch\n\n\nclass Tiny(torch.nn.Module):\n"
-        "    def __init__(self, adjacency):\n        super().__init__()\n"
-        "        self.conv = torch.nn.Conv1d(2 * len(adjacency), 10, 5, padding=2)\n\n"
-        "    def forward(self, x):\n        return self.conv(x.flatten(2).transpose(1, 2))\n"
-    )
-    train_in(planted, ["s1"], "tiny.pt", Train(epochs=1), network=f"{path}:Tiny")
-    assert "onset" in spot_in(planted, "t.csv", model="tiny.pt", network=f"{path}:Tiny")
-    with pytest.raises(InputError, match="no class Other"):
-        train_in(planted, ["s1"], "x.pt", Train(epochs=1), network=f"{path}:Other")
-    with pytest.raises(InputError, match=r"path/to/file\.py:Class was expected"):
-        train_in(planted, ["s1"], "x.pt", Train(epochs=1), network="unknown")
-
-
-def test_a_file_does_not_choose_which_code_runs(planted):
-    """The network is named by who runs `spot`, not by the model's file."""
-    content = torch.load(planted / "model.pt", weights_only=True)
-    (planted / "evil.py").write_text("raise SystemExit('it ran')\n")
-    torch.save(content | {"model": f"{planted}/evil.py:Net"}, planted / "evil_named.pt")
-    with pytest.raises(InputError, match=r"a model of the network '.*evil\.py:Net'"):
-        spot_in(planted, "x.csv", model="evil_named.pt")
-
-
-def test_files_that_are_no_model_are_named(planted):
-    (planted / "bad.pt").write_bytes(b"PK not a model")
-    with pytest.raises(InputError, match=r"bad\.pt: not a model"):
-        spot_in(planted, "x.csv", model="bad.pt")
-    content = torch.load(planted / "model.pt", weights_only=True)
-    for name, value in (
-        ("state_dict", {}),
-        ("adjacency", [[1.0]]),
-        ("adjacency", "none"),
-        ("left_out", "s0"),
-        ("regions", 3),
-    ):
-        torch.save(content | {name: value}, planted / "odd.pt")
-        with pytest.raises(InputError, match=r"odd\.pt: not a model"):
-            spot_in(planted, "x.csv", model="odd.pt")
-    torch.save(torch.zeros(3), planted / "tensor.pt")
-    with pytest.raises(InputError, match=r"tensor\.pt: not a model.*holds a Tensor"):
-        spot_in(planted, "x.csv", model="tensor.pt")
-
-
-def test_features_of_unknown_face_size_are_refused_by_a_model_of_known(planted):
-    planted_store(planted / "px.h5", inter_ocular=float("nan"))
-    with pytest.raises(InputError, match="motion in px; the model was trained in inter_ocular"):
-        spot_in(planted, "x.csv", features="px.h5")
+def test_curves_are_a_table_of_every_frame(spotted, tmp_path):
+    spotted(video(start=1.0), video("other"))
+    paths = [f"--features={tmp_path / 'f.h5'}", f"--curves={tmp_path / 'c.h5'}"]
+    done = CliRunner().invoke(app, ["curves", *paths, "--video=v", f"--out={tmp_path / 'v.csv'}"])
+    assert done.exit_code == 0, done.output
+    table = pd.read_csv(tmp_path / "v.csv")
+    assert len(table) == N
+    assert table["time_s"].iloc[-1] == pytest.approx(1 + (N - 1) / FPS, abs=1e-3)
+    assert table["source_frame"].iloc[10] == 80
+    assert table["lip"].iloc[130] == pytest.approx(0.2, abs=0.01)
+    assert table["mouth"].iloc[0] == pytest.approx(0.04)
+    done = CliRunner().invoke(app, ["curves", *paths])
+    assert done.output.count("\n") == 2 * N + 1
+    done = CliRunner().invoke(app, ["curves", *paths, "--video=none"])
+    assert done.exit_code == 2
+    assert "no video none; there are other, v" in done.output + (done.stderr or "")

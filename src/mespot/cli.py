@@ -18,9 +18,11 @@ from mespot.settings import (
     Annotation,
     Decode,
     Demo,
+    Displacement,
     Features,
     Flow,
     Landmarks,
+    Lanes,
     Mdmo,
     Report,
     Roi,
@@ -289,18 +291,48 @@ def _select(
 @command("spot")
 def _spot(
     features: In,
-    model: Ins,
     out: Out,
+    not_counted: Out,
+    lanes: Out,
     curves: Out,
+    model: Annotated[list[Path], typer.Option(help="of a network: one for each left out")] = (),
     selection: Annotated[Path | None, typer.Option(help="chosen epochs, of `select`")] = None,
-    network: Network = "auw_gcn",
+    network: Annotated[
+        str, typer.Option(help="displacement, auw_gcn, or path/to/file.py:Class")
+    ] = "displacement",
     settings: Settings = "{}",
+    lane_settings: Settings = "{}",
 ) -> None:
-    """Intervals and per-frame probabilities in the videos of those whom each model left out."""
-    from mespot.spot import spot
+    """Intervals, curves and lanes: by displacement, or by networks in the videos they left out."""
+    from mespot import spot
+    from mespot.feature_store import load
 
-    parsed = Spot.parse(settings)
-    spot(features, model, network, selection, out, curves, parsed)
+    stored = load(features)
+    if network == "displacement":
+        from mespot.spotting.displacement import UNITS, by_displacement
+
+        parsed = Displacement.parse(settings)
+        spotted = by_displacement(stored, parsed)
+    else:
+        from mespot.spotting.network import UNITS, by_networks
+
+        parsed = Spot.parse(settings)
+        spotted = by_networks(stored, model, network, selection, parsed)
+    files = spot.Files(out, not_counted, lanes, curves)
+    spot.spot(features, spotted, UNITS, files, parsed.plain(), Lanes.parse(lane_settings))
+
+
+@command("curves")
+def _curves(
+    features: In,
+    curves: Annotated[Path, typer.Option(show_default=False, help="curves.h5, of `spot`")],
+    out: Annotated[Path | None, typer.Option(help="CSV to write; standard output if none")] = None,
+    video: Annotated[str | None, typer.Option(help="this one alone")] = None,
+) -> None:
+    """Every curve of each frame as CSV: time, the source's frame, what was spotted by, eyes, mouth."""
+    from mespot.curves import curves as write
+
+    write(features, curves, video, out or sys.stdout)
 
 
 @command("score")

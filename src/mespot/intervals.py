@@ -15,7 +15,29 @@ from mespot.store import replacing
 TYPES = ("macro", "micro")
 ANNOTATION_COLUMNS = ["subject", "video", "type", "onset", "apex", "offset", "au", "source_row"]
 SELECTION_COLUMNS = ["fold", "epoch", "min_macro", "min_micro", "tp", "n", "m", "f1"]
-INTERVAL_COLUMNS = ["subject", "video", "type", "onset", "apex", "offset", "score"]
+# What each column of intervals.csv means: said on the page too (docs/configuration.md).
+INTERVALS = {
+    "subject": "whose video it is",
+    "video": "the video's name; NAME__2 is the second person in it from the left",
+    "type": "macro (over half a second) or micro",
+    "onset": "first frame, from 0, at the working rate",
+    "apex": "frame of the strongest displacement",
+    "offset": "last frame, inclusive",
+    "score": "0 to 1, the higher the surer; it ranks, and is no probability",
+    "onset_s": "time at which the onset's frame appears, s of the source",
+    "apex_s": "time at which the apex's frame appears",
+    "offset_s": "time at which the last frame goes",
+    "duration_s": "offset_s less onset_s",
+    "source_onset": "the source's own frame that is shown at the onset, from 0",
+    "source_apex": "the same at the apex",
+    "source_offset": "the same at the offset",
+    "source_fps": "the source's own rate, frames/s",
+    "regions": "the regions that moved most, strongest first",
+    "remarks": "what to know before it is believed: talking, blink, head moves, cut by the video's start or end, "
+    "touches a left-out stretch, same event as a macro",
+}
+INTERVAL_COLUMNS = list(INTERVALS)
+LANE_COLUMNS = ["subject", "video", "lane", "onset", "offset", "onset_s", "offset_s"]
 
 
 def load_intervals(path: Path) -> pd.DataFrame:

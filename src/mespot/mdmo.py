@@ -27,6 +27,8 @@ SHARED = 0.15
 def mdmo(roi: Path, align: Path, out: Path, settings: Mdmo) -> None:
     """Write `mdmo` (T-1, R, 2) float32 px/frame, `head` (T-1, 2) px/frame and `valid` (T-1,) bool.
 
+    Beside them what `feature_store.Face` and `Clock` hold.
+
     `valid` is False where the face was covered or lost, or its nose outside the crop, for longer than
     `settings.max_gap` seconds; the motion there is 0. Shorter gaps are interpolated.
     """
@@ -73,6 +75,12 @@ def mdmo(roi: Path, align: Path, out: Path, settings: Mdmo) -> None:
             file["mdmo"] = motion
             file["head"] = head
             file["valid"] = valid
+            file["place"], file["openings"] = windows["place"][:], windows["openings"][:]
+            crop = windows.attrs["crop"]
+            file["pose"] = pose(aligned["transform"][:], float(windows.attrs["inter_ocular"]), crop)
+            file["source_frame"] = aligned["source_frame"][:]
+            for name in ("source_fps", "start_s"):
+                file.attrs[name] = aligned.attrs[name]
 
 
 def main_direction(
@@ -99,6 +107,20 @@ def main_direction(
     direction = np.divide(total, length, out=np.zeros_like(total), where=length > 0)
     mean = (magnitude * strongest).sum(-1) / kept
     return direction * mean[..., None]
+
+
+def pose(transform: np.ndarray, inter_ocular: float, crop: int) -> np.ndarray:
+    """Where the head is in the frame: (T, 4) float32, as in `feature_store.Face`.
+
+    `transform` (T, 2, 3) goes from decoded px to px of the crop, `crop` px wide and high.
+    """
+    linear = transform[:, :, :2]
+    size = np.sqrt(np.linalg.det(linear))
+    middle = np.full(2, (crop - 1) / 2) - transform[:, :, 2]
+    at = np.linalg.solve(linear, middle[:, :, None])[:, :, 0]
+    roll = np.arctan2(linear[:, 0, 1], linear[:, 0, 0])
+    eyes = inter_ocular / np.median(size)  # decoded px
+    return np.column_stack([at / eyes, np.unwrap(roll), -np.log(size)]).astype(np.float32)
 
 
 def share_repeats(motion: np.ndarray, repeat: np.ndarray, longest: int) -> np.ndarray:

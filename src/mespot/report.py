@@ -68,8 +68,8 @@ def report(
                 known = None if truth is None else _of_video(truth, feature.video)
                 picture = pictures / f"{dataset}_{feature.video}_{method}.png"
                 with store.read(run / "curves.h5") as curves:
-                    names, values = list(curves.attrs["channels"]), curves[feature.video][:]
-                by_name = dict(zip(names, values.T, strict=True))
+                    values = curves[feature.video]
+                    by_name = dict(zip(values.attrs["channels"], values[:].T, strict=True))
                 timeline(feature, by_name, known, spotted, picture, settings.dpi)
                 sections.append(_figure(feature, method, known, spotted, picture))
     page = f"<!doctype html><html lang=en><meta charset=utf-8><title>mespot</title><style>{STYLE}</style>"
@@ -86,11 +86,17 @@ def timeline(
     path: Path,
     dpi: int,
 ) -> None:
-    """One video's picture: motion of the regions, curves of each type, annotated and spotted bars."""
+    """One video's picture: motion of the regions, the method's curves, annotated and spotted bars.
+
+    `curves` are a network's probabilities by channel, or each region's displacement.
+    """
     seconds = np.arange(len(feature.mdmo)) / feature.fps
     end = max(seconds[-1], 1 / feature.fps)
-    heights = [1.6, 1.3, 1.3, 0.9]
-    figure, axes = plt.subplots(4, 1, figsize=(11, 6.4), sharex=True, height_ratios=heights)
+    probable = "macro_apex" in curves
+    heights = [1.6, *([1.3, 1.3] if probable else [2.6]), 0.9]
+    figure, axes = plt.subplots(
+        len(heights), 1, figsize=(11, 6.4), sharex=True, height_ratios=heights
+    )
     speed = np.linalg.norm(feature.mdmo, axis=2).T
     top = max(float(np.percentile(speed, 99.5)), 1e-6)
     extent = (0, end, len(speed) - 0.5, -0.5)
@@ -98,7 +104,7 @@ def timeline(
     names = [name.replace("_", " ") for name in feature.regions]
     axes[0].set_yticks(range(len(speed)), names, fontsize=6)
     axes[0].set_title("motion of each region", loc="right", fontsize=8)
-    for axis, type_ in zip(axes[1:3], TYPES, strict=True):
+    for axis, type_ in zip(axes[1:-1], TYPES if probable else (), strict=False):
         axis.plot(seconds, curves[f"{type_}_apex"], color=COLOURS[type_], lw=1.8, label="apex")
         axis.plot(seconds, curves[f"{type_}_onset"], color="#222222", lw=0.9, ls="-", label="onset")
         axis.plot(
@@ -107,28 +113,33 @@ def timeline(
         axis.set_ylim(0, 1.05)
         axis.set_ylabel(f"{type_}\nprobability")
         axis.legend(loc="upper right", fontsize=7, ncols=3, framealpha=0.8, edgecolor="none")
+    if not probable:
+        for name, size in curves.items():
+            axes[1].plot(np.arange(len(size)) / feature.fps, size, lw=1, label=name)
+        axes[1].set_ylabel("displacement")
+        axes[1].set_ylim(0)
+        axes[1].legend(loc="upper right", fontsize=5, ncols=4, framealpha=0.8, edgecolor="none")
+    bars = axes[-1]
     rows = [("spotted", spotted)] + ([("annotated", annotated)] if annotated is not None else [])
     for y, (_, table) in enumerate(rows):
         for row in table.itertuples():
             start, length = row.onset / feature.fps, (row.offset - row.onset + 1) / feature.fps
-            axes[3].broken_barh(
+            bars.broken_barh(
                 [(start, length)], (y - 0.35, 0.7), color=COLOURS[row.type], alpha=0.85
             )
-    axes[3].set_yticks(range(len(rows)), [name for name, _ in rows])
-    axes[3].set_ylim(-0.6, len(rows) - 0.4)
+    bars.set_yticks(range(len(rows)), [name for name, _ in rows])
+    bars.set_ylim(-0.6, len(rows) - 0.4)
     for axis in axes:
         for start, stop in _runs(~feature.valid):
             axis.axvspan(start / feature.fps, stop / feature.fps, color=EXCLUDED, alpha=0.45, lw=0)
         axis.spines[["top", "right"]].set_visible(False)
     for type_ in TYPES:
-        axes[3].barh(0, 0, color=COLOURS[type_], label=type_)
+        bars.barh(0, 0, color=COLOURS[type_], label=type_)
     if not feature.valid.all():
-        axes[3].barh(0, 0, color=EXCLUDED, alpha=0.45, label="face covered or lost: left out")
-    axes[3].legend(
-        loc="upper center", bbox_to_anchor=(0.5, -0.45), ncols=3, fontsize=8, frameon=False
-    )
-    axes[3].set_xlabel("time (s)")
-    axes[3].set_xlim(0, end)
+        bars.barh(0, 0, color=EXCLUDED, alpha=0.45, label="face covered or lost: left out")
+    bars.legend(loc="upper center", bbox_to_anchor=(0.5, -0.45), ncols=3, fontsize=8, frameon=False)
+    bars.set_xlabel("time (s)")
+    bars.set_xlim(0, end)
     axes[0].set_title(f"{feature.video}", loc="left", fontsize=11)
     figure.tight_layout()
     figure.savefig(path, dpi=dpi, metadata={"Software": None})

@@ -20,11 +20,13 @@ def roi(flow: Path, landmarks: Path, out: Path, settings: Roi) -> None:
 
     `roi` (T-1, R, H, W, 2) and `nose` (T-1, 1, H, W, 2), int16 as in the flow file, (dx, dy) last;
     OUTSIDE where a region is smaller than the array. Frame t's flow uses the landmarks of frame t+1.
+    Also `place` (T, R, 2) and `openings` (T, 3), px, of `feature_store.Face`.
     """
     regions = settings.sets[settings.set]
     with store.read(flow) as flow_file, store.read(landmarks) as landmarks_file:
         rows = flow_file["flow"]
-        points = landmarks_file["points"][1:].astype(float)
+        every_point = landmarks_file["points"][:].astype(float)
+        points = every_point[1:]
         if len(points) != len(rows):
             raise InputError(
                 f"{landmarks}: {len(points) + 1} frames, {flow}: {len(rows)} frame pairs; one less "
@@ -44,8 +46,11 @@ def roi(flow: Path, landmarks: Path, out: Path, settings: Roi) -> None:
             source=flow_file.attrs["source"],
             regions=list(regions),
             inter_ocular=inter_ocular,
+            crop=rows.shape[3],
             landmark_detector=landmarks_file.attrs["detector"],
         ) as file:
+            file["place"] = place(every_point, list(regions.values()), settings.nose)
+            file["openings"] = openings(every_point)
             windows = {}
             for name, corners in boxes.items():
                 width, height = (corners[..., 2:] - corners[..., :2]).reshape(-1, 2).max(0) + 1
@@ -73,6 +78,26 @@ def box(points: np.ndarray, region: Region, inter_ocular: float) -> np.ndarray:
         margin = max(1, round(region.margin * unit))
     chosen = np.rint(points[:, region.landmarks]).astype(int)
     return np.concatenate([chosen.min(1) - margin, chosen.max(1) + margin], 1)
+
+
+def place(points: np.ndarray, regions: list[Region], nose: Region) -> np.ndarray:
+    """The middle of each region's landmarks, less that of the nose's: (T, R, 2) float32 px."""
+    middles = [points[:, region.landmarks].mean(1) for region in [*regions, nose]]
+    return np.stack([middle - middles[-1] for middle in middles[:-1]], 1).astype(np.float32)
+
+
+def openings(points: np.ndarray) -> np.ndarray:
+    """How far right eye, left eye and mouth are open: (T, 3) float32 px, from lid to lid, lip to lip."""
+    pairs = (
+        ((37, 41), (38, 40)),
+        ((43, 47), (44, 46)),
+        ((61, 67), (62, 66), (63, 65)),
+    )
+    apart = [
+        np.mean([np.linalg.norm(points[:, a] - points[:, b], axis=1) for a, b in part], axis=0)
+        for part in pairs
+    ]
+    return np.stack(apart, 1).astype(np.float32)
 
 
 def cut(flow: np.ndarray, boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:

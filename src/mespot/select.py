@@ -23,7 +23,7 @@ from mespot.networks.trained import load_epochs
 from mespot.progress import progress
 from mespot.score import PROTOCOLS, Count, count
 from mespot.settings import Select, Spot
-from mespot.spot import probabilities, spot_type
+from mespot.spotting.network import probabilities, spot_type
 
 # Least scores (start x apex x end) that `inner` chooses from, for each type on its own.
 THRESHOLDS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6)

@@ -209,6 +209,39 @@ class Spot(Settings):
         return self
 
 
+class Displacement(Settings):
+    """The method without training; times in seconds, lengths in inter-ocular distances."""
+
+    baseline: Positive = 16.0
+    drifting_baseline: Positive = 4.0
+    detail: Positive = 0.067
+    smooth: Positive = 0.05
+    prominence: Positive = 0.06
+    own_prominence: Positive = 4.0  # of the video's own scale
+    width: Share = 0.6
+    shared: Share = 0.34
+    hidden: Annotated[float, Field(ge=0, le=1)] = 0.5
+    shortest: Positive = 0.13
+    micro: Positive = 0.5
+    longest: Positive = 4.0
+
+
+class Lanes(Settings):
+    """What is told from expressions; times in seconds, lengths in inter-ocular distances."""
+
+    not_counted: list[Literal["talking", "blink"]] = ["talking", "blink"]
+    talking_window: Positive = 2.0
+    talking_swing: Positive = 0.02
+    talking_turns: Positive = 1.6  # a second
+    talking_gap: Annotated[float, Field(ge=0)] = 0.5
+    talking_shortest: Annotated[float, Field(ge=0)] = 2.0
+    blink_dip: Positive = 0.025
+    blink_longest: Positive = 0.5
+    head_smooth: Positive = 0.1
+    head_window: Positive = 0.3
+    head_speed: Positive = 0.3  # a second
+
+
 class Score(Settings):
     protocols: list[Protocol] = [
         "strict",

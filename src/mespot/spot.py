@@ -1,154 +1,170 @@
-"""spot: per-frame probabilities, proposals around apexes, suppression (arXiv 2303.09114, 3.5)."""
+"""spot: intervals in the user's terms, and what else happens in each video.
+
+How they are found is `spotting`'s: `displacement`, which trains nothing, or a trained `network`.
+"""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
-import torch
 
 from mespot import store
-from mespot.errors import InputError
-from mespot.feature_store import Feature, load
-from mespot.intervals import INTERVAL_COLUMNS, TYPES, read_selection, write_table
-from mespot.networks.auw_gcn import OUTPUTS
-from mespot.networks.trained import Trained, fold_name, load_epochs, load_trained
-from mespot.progress import progress
-from mespot.settings import Spot
-from mespot.spotting.proposals import Proposal, propose, propose_published, suppress
+from mespot.feature_store import Feature
+from mespot.intervals import INTERVAL_COLUMNS, LANE_COLUMNS, write_table
+from mespot.settings import Displacement, Lanes
+from mespot.spotting import Spotted
+from mespot.spotting.displacement import displacement
+from mespot.spotting.lanes import lanes, runs
+from mespot.spotting.proposals import Proposal
 
-BATCH = 128  # windows at a time: memory stays bounded however long the video
+# Regions that moved at least this much of what the first of them moved are named, at most so many.
+ALSO, MOST = 0.6, 4
+
+
+class Files(NamedTuple):
+    """What a run of this stage writes."""
+
+    intervals: Path  # CSV of INTERVAL_COLUMNS: what counts
+    not_counted: Path  # the same, of what is nothing but talking or a blink
+    lanes: Path  # CSV of LANE_COLUMNS: stretches of talking, blinks, head motion, no face
+    curves: Path  # HDF5: a dataset for each video, with attribute `channels`
 
 
 def spot(
     features: Path,
-    models: Sequence[Path],
-    network: str,
-    selection: Path | None,
-    out: Path,
-    curves: Path,
-    settings: Spot,
+    spotted: Iterable[Spotted],
+    units: str,
+    files: Files,
+    settings: dict[str, Any],
+    lane_settings: Lanes,
 ) -> None:
-    """Spot with each model in the videos of the subjects that it left out (all, if it left out none).
+    """Write the intervals and curves that one of `spotting`'s ways finds, and the lanes beside them.
 
-    With a `selection` (of `select`), in each training's chosen epoch and with its thresholds instead
-    of those of `settings`. Writes `intervals.csv` and `curves.h5`: a dataset for each video,
-    (T-1, 10) float32 probabilities, the channels named by the file's attribute `channels`. Raises
-    InputError for a model of other features.
+    `units` are those of the curves, `settings` the way's own.
     """
+    rows: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
+    stretches = []
     with store.read(features) as file:
         known = {name: file.attrs[name] for name in ("fps", "source")}
-    stored = load(features)
-    chosen = None if selection is None else read_selection(selection)
-    rows = []
-    with store.create(
-        curves,
-        stage="spot",
-        settings=settings.plain(),
-        units="probability",
-        channels=list(OUTPUTS),
-        **known,
-    ) as file:
-        for path in progress(models, "spot", len(models)):
-            trained, left_out = load_trained(path, network)
-            theirs = [one for one in stored if not left_out or one.subject in left_out]
-            if not theirs:  # all their videos failed, or the features are another dataset's
-                names = ", ".join(left_out)
-                print(
-                    f"warning: {features}: no video of {names}, left out by {path}", file=sys.stderr
-                )
-                continue
-            trained, own = _chosen(path, trained, left_out, network, chosen, settings)
-            for feature in theirs:
-                if feature.video in file:
-                    raise InputError(
-                        f"{path}: {feature.video} was spotted in by another of the models already; give "
-                        "one model for each left-out subject"
-                    )
-                windows = probabilities(trained, feature)
-                file.create_dataset(feature.video, data=of_rows(windows, feature.valid))
-                for type_ in TYPES:
-                    for found in spot_type(windows, feature.valid, feature.fps, type_, own):
-                        whose = {"subject": feature.subject, "video": feature.video, "type": type_}
-                        rows.append(whose | found._asdict())
-        if not len(file):
-            raise InputError(
-                f"{features}: no video of a subject whom the models left out; a model of all subjects "
-                "(folds/all) spots in any video"
-            )
-    write_table(rows, INTERVAL_COLUMNS, out)
+    with store.create(files.curves, stage="spot", settings=settings, units=units, **known) as file:
+        for feature, channels, curves, found in spotted:
+            file.create_dataset(feature.video, data=curves).attrs["channels"] = channels
+            flags = lanes(feature, lane_settings)
+            stretches += _stretches(feature, flags)
+            moved = displacement(feature, Displacement())
+            for row in described(feature, found, flags, moved):
+                without = set(row["remarks"].split("; ")) & set(lane_settings.not_counted)
+                rows[not without].append(row)
+    write_table(rows[True], INTERVAL_COLUMNS, files.intervals)
+    write_table(rows[False], INTERVAL_COLUMNS, files.not_counted)
+    write_table(stretches, LANE_COLUMNS, files.lanes)
 
 
-def _chosen(
-    path: Path,
-    trained: Trained,
-    left_out: Sequence[str],
-    network: str,
-    chosen: Mapping[str, pd.Series] | None,
-    settings: Spot,
-) -> tuple[Trained, Spot]:
-    """A training's last model or, if any was, its chosen one, and the settings to spot with."""
-    if chosen is None:
-        return trained, settings
-    trained, states, _ = load_epochs(path, network)
-    fold = fold_name(left_out)
-    if fold not in chosen or chosen[fold]["epoch"] not in states:
-        raise InputError(f"{path}: no epoch of fold {fold} is chosen that it holds; select anew")
-    choice = chosen[fold]
-    thresholds = {name: float(choice[name]) for name in ("min_macro", "min_micro")}
-    trained = trained.with_weights(states[choice["epoch"]])
-    return trained, settings.model_copy(update=thresholds)
+def described(
+    feature: Feature,
+    found: list[tuple[str, Proposal]],
+    flags: dict[str, np.ndarray],
+    moved: np.ndarray,
+) -> list[dict[str, Any]]:
+    """A row of INTERVAL_COLUMNS for each interval of a video, in order of time.
 
-
-def probabilities(trained: Trained, feature: Feature) -> np.ndarray:
-    """Probabilities (W, L, 10) float32 of OUTPUTS for a video's windows of L rows, the last padded.
-
-    Onset, offset and neither are a softmax for each type; apex and action a sigmoid each.
+    `flags` are `lanes`' (T,), `moved` is `displacement`'s (T, R, 2).
     """
-    if feature.regions != trained.regions:
-        raise InputError(
-            f"{feature.video}: regions {', '.join(feature.regions)}; the model was trained on "
-            f"{', '.join(trained.regions)}: prepare both with the same roi.set"
+    rows = []
+    macros = [one for type_, one in found if type_ == "macro"]
+    for type_, one in sorted(found, key=lambda each: (each[1].onset, each[0])):
+        inside = slice(one.onset, one.offset + 1)
+        travelled = np.linalg.norm(np.ptp(moved[inside], axis=0), axis=1)
+        remarks = _remarks(one, flags, upper_face(feature, travelled))
+        if type_ == "micro":
+            remarks += _within(feature, one, macros)
+        rows.append(
+            {
+                "subject": feature.subject,
+                "video": feature.video,
+                "type": type_,
+                **one._asdict(),
+                **_times(feature, one),
+                "regions": "+".join(_moved_most(feature.regions, travelled)),
+                "remarks": "; ".join(remarks),
+            }
         )
-    windows = torch.from_numpy(trained.windows(feature))
-    inner = slice(trained.context, trained.context + trained.window)
-    with torch.inference_mode():
-        logits = [trained.network(part)[:, :, inner] for part in windows.split(BATCH)]
-        logits = torch.cat(logits).transpose(1, 2)
-        boundaries = (logits[..., first : first + 3].softmax(2) for first in (0, 3))
-        return torch.cat([*boundaries, logits[..., 6:].sigmoid()], 2).numpy()
+    return rows
 
 
-def of_rows(windows: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """(W, L, 10) of windows -> (T-1, 10) of the video's rows; 0 where a row does not count."""
-    return windows.reshape(-1, windows.shape[2])[: len(valid)] * valid[:, None]
+def upper_face(feature: Feature, travelled: np.ndarray) -> bool:
+    """Whether what moved most, `travelled` (R,), lies above the nose, as what a blink moves does."""
+    if feature.face is None:
+        return False
+    height = np.median(feature.face.place[:, travelled.argmax(), 1])
+    return bool(height < 0)
 
 
-def spot_type(
-    windows: np.ndarray, valid: np.ndarray, fps: float, type_: str, settings: Spot
-) -> list[Proposal]:
-    """The intervals of one type in a video, best first, from `probabilities`."""
-    published = settings.proposals == "published"
-    reach = [round(seconds * fps) for seconds in getattr(settings, f"{type_}_reach")]
-    length = [round(seconds * fps) for seconds in getattr(settings, f"{type_}_seconds")]
-    if published:
-        proposals = propose_published(*_curves(windows, type_), reach, length[0], settings.apex)
-    else:
-        values = of_rows(windows, valid)[None]
-        onset, offset, apex = (curve[0] for curve in _curves(values, type_))
-        proposals = propose(onset, apex, offset, reach, length, settings.apex)
-        covered = np.concatenate([[0], np.cumsum(~valid)])
-        onsets, offsets = proposals[:, 0].astype(int), proposals[:, 2].astype(int)
-        proposals = proposals[covered[offsets + 1] == covered[onsets]]
-    proposals = proposals[proposals[:, 3] >= getattr(settings, f"min_{type_}")]
-    kept = suppress(proposals, settings.overlap, not published, getattr(settings, f"top_{type_}"))
-    return [Proposal(*map(int, row[:3]), float(row[3])) for row in kept]
+def _remarks(one: Proposal, flags: dict[str, np.ndarray], upper: bool) -> list[str]:
+    """What is to be known of an interval before it is believed."""
+    inside = slice(one.onset, one.offset + 1)
+    share = {lane: float(flag[inside].mean()) for lane, flag in flags.items()}
+    remarks = []
+    if share["talking"] > 0:
+        remarks.append("talking" if share["talking"] >= 0.5 else "partly talking")
+    if share["blink"] >= 0.5 and upper:
+        remarks.append("blink")
+    if share["head"] >= 0.5:
+        remarks.append("head moves")
+    last = len(flags["left_out"]) - 1
+    if one.onset == 0:
+        remarks.append("cut by the video's start")
+    if one.offset >= last - 1:
+        remarks.append("cut by the video's end")
+    if flags["left_out"][max(0, one.onset - 1) : one.offset + 2].any():
+        remarks.append("touches a left-out stretch")
+    return remarks
 
 
-def _curves(values: np.ndarray, type_: str) -> list[np.ndarray]:
-    """Onset, offset and apex probabilities (...) of (..., 10)."""
-    names = (f"{type_}_{kind}" for kind in ("onset", "offset", "apex"))
-    return [values[..., OUTPUTS.index(name)] for name in names]
+def _within(feature: Feature, micro: Proposal, macros: list[Proposal]) -> list[str]:
+    """Says so where a micro-expression is part of a macro-expression: one event, found twice."""
+    for macro in macros:
+        common = min(micro.offset, macro.offset) - max(micro.onset, macro.onset) + 1
+        if 2 * common > micro.offset - micro.onset + 1:
+            return [f"same event as the macro at {feature.seconds(macro.onset):.2f} s"]
+    return []
+
+
+def _times(feature: Feature, one: Proposal) -> dict[str, Any]:
+    """An interval in seconds and frames of the source."""
+    onset, apex, offset = one.onset, one.apex, one.offset
+    last = len(feature.valid)
+    frames = [onset, apex, min(offset, last)]
+    source = [int(feature.clock.frames[t]) for t in frames] if feature.clock else frames
+    return {
+        "onset_s": round(feature.seconds(onset), 3),
+        "apex_s": round(feature.seconds(apex), 3),
+        "offset_s": round(feature.seconds(offset + 1), 3),
+        "duration_s": round((offset + 1 - onset) / feature.fps, 3),
+        **dict(zip(("source_onset", "source_apex", "source_offset"), source, strict=True)),
+        "source_fps": round(feature.clock.fps if feature.clock else feature.fps, 3),
+    }
+
+
+def _moved_most(regions: tuple[str, ...], travelled: np.ndarray) -> list[str]:
+    order = np.argsort(-travelled, kind="stable")[:MOST]
+    return [regions[k] for k in order if travelled[k] >= ALSO * travelled[order[0]] > 0]
+
+
+def _stretches(feature: Feature, flags: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+    return [
+        {
+            "subject": feature.subject,
+            "video": feature.video,
+            "lane": lane,
+            "onset": start,
+            "offset": stop - 1,
+            "onset_s": round(feature.seconds(start), 3),
+            "offset_s": round(feature.seconds(stop), 3),
+        }
+        for lane, flag in flags.items()
+        for start, stop in runs(flag)
+    ]
