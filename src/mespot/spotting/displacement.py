@@ -8,6 +8,8 @@ faster from the flow. A region's neutral place is its running median.
 
 from __future__ import annotations
 
+import itertools
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -77,23 +79,29 @@ def peaks(
         prominence = settings.own_prominence
     found = []
     for size in np.linalg.norm(moved, axis=2).T:
-        longest = round(2 * settings.longest * feature.fps) | 1
-        apexes, about = find_peaks(size, prominence=prominence, wlen=longest)
+        around = round(2 * settings.longest * feature.fps) | 1
+        apexes, about = find_peaks(size, prominence=prominence, wlen=around)
         bases = tuple(about[name] for name in ("prominences", "left_bases", "right_bases"))
         _, _, begins, ends = peak_widths(size, apexes, settings.width, bases)
         found += zip(about["prominences"], np.rint(begins), apexes, np.rint(ends), strict=True)
     proposals = []
+    # Only what begins at most the longest expression earlier or later can share time.
+    longest = settings.longest * feature.fps
+    near: dict[int, list[Proposal]] = defaultdict(list)
     for height, *frames in sorted(found, reverse=True):
         onset, apex, offset = map(int, frames)
         # Half at twice the least prominence.
         one = Proposal(onset, apex, offset, float(height / (height + 2 * prominence)))
         seconds = (offset - onset + 1) / feature.fps
         hidden = 1 - feature.valid[onset : offset + 1].mean()
+        when = int(onset / longest)
+        others = itertools.chain(*(near[k] for k in (when - 1, when, when + 1)))
         if (
             settings.shortest <= seconds <= settings.longest
             and hidden <= settings.hidden
-            and all(_shared(one, other) <= settings.shared for _, other in proposals)
+            and all(_shared(one, other) <= settings.shared for other in others)
         ):
+            near[when].append(one)
             proposals.append(("micro" if seconds <= settings.micro else "macro", one))
     return proposals
 
