@@ -1,0 +1,1 @@
+"""Pages for people: a template each in `templates/`, and what is drawn on it."""
