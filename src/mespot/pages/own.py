@@ -48,7 +48,7 @@ LANES = {
     "head": "the whole head moves",
     "left_out": "no face, a covered face, or a face turned away: nothing is spotted here",
 }
-LANE_COLUMNS = ("video", "lane", "onset", "offset")
+LANE_COLUMNS = ("video", "lane", "onset", "offset", "onset_s")
 NOT_COUNTED = "talking"
 # Above this share of frames left out, a video's result hardly speaks for the video.
 MUCH = 0.2
@@ -59,6 +59,7 @@ TOP = 0.2
 REST = 4.0  # seconds whose median position counts as rest, where the curves are no displacements
 BESIDE = 1.0  # seconds before and after an interval that its curve shows
 STRONGEST = 3  # regions in an interval's curve
+EXACT = 0.25  # seconds by which the frames of a slow source may come late
 STRIP = 60  # seconds at most in one strip of the timeline
 
 # White to a dark purple, darker for more; grey is kept for what was left out.
@@ -66,10 +67,10 @@ MOTION = ["#ffffff", "#b9a3d8", "#5f3a96", "#1b0a33"]
 LEFT_OUT = "#bdbdbd"
 
 # Pixels of the drawings, at the page's full width.
-GUTTER, WIDTH = 104, 1046
+GUTTER, WIDTH = 104, 1034
 BAR, LANE, REGION = 17, 10, 10
-LABEL = 50  # right of a bar: its number and score
-CURVE_WIDTH, CURVE_HEIGHT = 170, 84
+LABEL = 62  # right of a bar: its number and score
+CURVE_WIDTH, CURVE_HEIGHT = 156, 84
 FACE, GAP = 128, 4  # px of one face's picture, and between two
 
 
@@ -82,10 +83,9 @@ def report_own(
     {video}.mkv, and `about` says which method spotted and how far it can be believed. Raises
     InputError for a file that is not there or lacks a column.
     """
-    spotted = _table(intervals, COLUMNS).sort_values(["video", "onset", "offset"])
-    marked = _table(lanes, LANE_COLUMNS)
-    if unknown := sorted(set(marked["lane"]) - set(LANES)):
-        raise InputError(f"{lanes}: lane {unknown[0]!r}; one of {', '.join(LANES)} was expected")
+    spotted = _complete(load_intervals(intervals), COLUMNS, intervals)
+    spotted = spotted.sort_values(["video", "onset", "offset"])
+    marked = load_lanes(lanes)
     pictures = out.parent / "pictures"
     pictures.mkdir(parents=True, exist_ok=True)
     stored = load(features)
@@ -134,15 +134,19 @@ def displacement(feature: Feature) -> np.ndarray:
     return np.linalg.norm(path - rest, axis=2) / feature.inter_ocular
 
 
-def _table(path: Path, columns: Iterable[str]) -> pd.DataFrame:
-    """A table of intervals or lanes with at least these columns."""
-    if "type" in columns:
-        table = load_intervals(path)
-    else:
-        try:
-            table = pd.read_csv(path, dtype={"video": str}, keep_default_na=False)
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: cannot be read as CSV ({error})") from None
+def load_lanes(path: Path) -> pd.DataFrame:
+    """The stretches of LANES in each video. Raises InputError for a file that is none of lanes."""
+    try:
+        table = pd.read_csv(path, dtype={"video": str}, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as CSV ({error})") from None
+    table = _complete(table, LANE_COLUMNS, path)
+    if unknown := sorted(set(table["lane"]) - set(LANES)):
+        raise InputError(f"{path}: lane {unknown[0]!r}; one of {', '.join(LANES)} was expected")
+    return table
+
+
+def _complete(table: pd.DataFrame, columns: Iterable[str], path: Path) -> pd.DataFrame:
     if lacking := [name for name in columns if name not in table]:
         raise InputError(f"{path}: no column {', '.join(lacking)}; run the stage spot again")
     return table
@@ -160,9 +164,10 @@ def _video(
     """All that the template says of one video; its pictures are written."""
     n_frames = len(feature.mdmo) + 1
     rows = spotted.to_dict("records")
-    # Of a video of which only a span was taken, frame 0 does not appear at 0 s.
-    begin = next((row["onset_s"] - row["onset"] / feature.fps for row in rows), 0.0)
-    begin = begin if abs(begin) * feature.fps > 1 else 0.0
+    # Of a video of which only a span was taken, frame 0 appears later than at 0 s.
+    timed = [*rows, *lanes.to_dict("records")]
+    begin = next((row["onset_s"] - row["onset"] / feature.fps for row in timed), 0.0)
+    begin = begin if begin > EXACT else 0.0
     moves = set(feature.regions) <= set(curves)
     motion = curves[list(feature.regions)].to_numpy() if moves else displacement(feature)
     for index, row in enumerate(rows, start=1):
@@ -254,9 +259,9 @@ def _strips(
     pictures: Path,
 ) -> Iterator[dict[str, Any]]:
     """The timeline in strips of a minute or less, all of one length: what is drawn, and where."""
-    seconds = (len(motion) + 1) / feature.fps
-    parts = math.ceil(seconds / STRIP)
-    span = seconds if parts == 1 else float(math.ceil(seconds / parts))
+    moving = len(motion) / feature.fps
+    parts = math.ceil(moving / STRIP)
+    span = moving + 1 / feature.fps if parts == 1 else math.ceil(moving / parts)
     for part in range(parts):
         first = part * span * feature.fps
         last = min(first + span * feature.fps, len(motion) + 1)
@@ -265,40 +270,33 @@ def _strips(
             frame = min(max(frame, first), last)
             return round(GUTTER + (frame - first) / (span * feature.fps) * WIDTH, 1)
 
-        y = 4
-        labels, bars = [], []
+        y, labels, bars, marks = 4, [], [], []
         for type_ in TYPES:
-            within = [row for row in rows if row["type"] == type_ and _meets(row, first, last)]
-            places = list(_stacked((x(row["onset"]), x(row["offset"] + 1) + LABEL) for row in within))
             labels.append({"text": type_, "y": y + BAR / 2, "strong": True})
-            for row, place in zip(within, places, strict=True):
-                bars.append(
-                    {
-                        "row": row,
-                        "x": x(row["onset"]),
-                        "width": max(round(x(row["offset"] + 1) - x(row["onset"]), 1), 1),
-                        "y": y + place * BAR,
-                        "apex": x(row["apex"] + 0.5) if first <= row["apex"] < last else None,
-                    }
-                )
+            within = [row for row in rows if row["type"] == type_ and _meets(row, first, last)]
+            ends = [(x(row["onset"]), x(row["offset"] + 1)) for row in within]
+            places = list(_stacked((start, end + LABEL) for start, end in ends))
+            for row, place, (start, end) in zip(within, places, ends, strict=True):
+                apex = x(row["apex"] + 0.5) if first <= row["apex"] < last else None
+                bar = {"row": row, "x": start, "width": _width(start, end), "apex": apex}
+                bars.append(bar | {"y": y + place * BAR})
             y += BAR * (max(places, default=0) + 1) + 3
-        marks = []
         for lane in LANES:
             labels.append({"text": lane.replace("_", " "), "y": y + LANE / 2, "strong": False})
             for mark in lanes[lanes["lane"] == lane].to_dict("records"):
                 if _meets(mark, first, last):
-                    at = x(mark["onset"])
-                    width = max(round(x(mark["offset"] + 1) - at, 1), 1)
-                    marks.append({"lane": lane, "x": at, "width": width, "y": y})
+                    start, end = x(mark["onset"]), x(mark["offset"] + 1)
+                    marks.append({"lane": lane, "x": start, "width": _width(start, end), "y": y})
             y += LANE + 2
         y += 4
-        start, stop = math.ceil(first), min(math.ceil(last), len(motion))
+        for k, name in enumerate(feature.regions):
+            at = y + REGION * (k + 0.5)
+            labels.append({"text": name.replace("_", " "), "y": at, "strong": False})
+        start, stop = math.floor(first), min(math.ceil(last), len(motion))
         picture = pictures / f"{number}_motion_{part + 1}.png"
         _motion(motion[start:stop], feature.valid[start:stop], picture)
-        for k, name in enumerate(feature.regions):
-            text = name.replace("_", " ")
-            labels.append({"text": text, "y": y + REGION * (k + 0.5), "strong": False})
-        high = REGION * len(feature.regions)
+        bottom = y + REGION * len(feature.regions)
+        times = _ticks(begin + first / feature.fps, begin + last / feature.fps, span)
         yield {
             "from": begin + first / feature.fps,
             "to": begin + last / feature.fps,
@@ -306,15 +304,20 @@ def _strips(
             "bars": bars,
             "marks": marks,
             "counted": sum(bar["row"]["counted"] for bar in bars),
-            "ticks": [(x((t - begin) * feature.fps), t) for t in _ticks(begin, first, last, span, feature.fps)],
+            "ticks": [(x((time - begin) * feature.fps), time) for time in times],
             "motion": f"pictures/{picture.name}",
-            "box": (x(start), y, round(x(stop) - x(start), 1), high),
+            "box": (x(start), y, _width(x(start), x(stop)), bottom - y),
             "left": GUTTER,
             "right": x(last),
-            "bottom": y + high,
+            "bottom": bottom,
             "width": GUTTER + WIDTH + LABEL,
-            "height": y + high + 18,
+            "height": bottom + 18,
         }
+
+
+def _width(start: float, end: float) -> float:
+    """From x to x, wide enough to be seen."""
+    return max(round(end - start, 1), 1)
 
 
 def _meets(row: dict[str, Any], first: float, last: float) -> bool:
@@ -330,10 +333,9 @@ def _stacked(taken: Iterable[tuple[float, float]]) -> Iterator[int]:
         yield row
 
 
-def _ticks(begin: float, first: float, last: float, span: float, fps: float) -> Iterator[str]:
-    """Round seconds from frame `first` to frame `last`, some ten over a whole strip."""
-    step = next(step for step in (0.1, 0.2, 0.5, 1, 2, 5, 10) if span / step <= 13 or step == 10)
-    start, stop = begin + first / fps, begin + last / fps
+def _ticks(start: float, stop: float, span: float) -> Iterator[float]:
+    """Round seconds from `start` to `stop`, some ten over a whole strip of `span`."""
+    step = next(step for step in (0.1, 0.2, 0.5, 1, 2, 5) if span / step <= 13)
     for k in range(math.ceil(start / step - 1e-9), math.floor(stop / step + 1e-9) + 1):
         yield round(k * step, 1)
 
