@@ -49,6 +49,13 @@ def test_an_import_inside_a_function_counts(package):
     assert changed_by(package / "tvl1" / "plain.py", lambda code: code + "\nX = 1\n") == {"flow"}
 
 
+def test_a_template_is_code_of_the_page_that_is_made_of_it(package):
+    template = package / "pages" / "templates" / "own.html.jinja"
+    before = rerun.digest("pages.own")
+    assert changed_by(template, lambda text: text + "<p>more</p>") == set()
+    assert rerun.digest("pages.own") != before
+
+
 def test_a_shared_module_changes_all_that_import_it(package):
     changed = changed_by(package / "store.py", lambda code: code + "\nX = 1\n")
     assert {"decode", "align", "flow", "roi", "mdmo", "features", "spot"} <= changed

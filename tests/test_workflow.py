@@ -202,7 +202,7 @@ def test_own_video_is_spotted_with_the_trained_model(finished, tmp_path):
     where = finished.results / "my_video_1"
     intervals = pd.read_csv(where / "mespot" / "cross" / "color" / "intervals.csv")
     assert list(intervals) == ["subject", "video", "type", "onset", "apex", "offset", "score"]
-    assert len(list((where / "report" / "timelines").glob("*.png"))) == 1
+    assert len(list((where / "report" / "pictures").glob("*.png"))) == 1
     assert finished.would_run() == set(), "spotting in a video must leave the demo as it is"
 
 

@@ -386,6 +386,22 @@ def _report(
     report(results, shown, summary, out, parsed)
 
 
+@command("report-own")
+def _report_own(
+    features: In,
+    intervals: In,
+    lanes: In,
+    curves: In,
+    aligned: Annotated[Path, typer.Option(help="folder of the videos' crops")],
+    about: Annotated[str, typer.Option(help="which method spotted, and how far to believe it")],
+    out: Out,
+) -> None:
+    """The page of one's own videos: each interval with face and curve, and timelines."""
+    from mespot.pages.own import report_own
+
+    report_own(features, intervals, lanes, curves, aligned, about, out)
+
+
 @command("checkpoint-import")
 def _checkpoint_import(checkpoint: In, out: Out) -> None:
     """Make a model of a checkpoint of the published code."""

@@ -70,7 +70,10 @@ def _imports(module: str) -> tuple[str, ...]:
 @cache
 def _code_digest(module: str) -> str:
     path = _path(module)
-    return _sha(_code_of(path.read_text(), str(path)))
+    # What a package's modules fill in is code as well.
+    templates = sorted(path.parent.glob("templates/*")) if path.name == "__init__.py" else []
+    filled = "".join(template.read_text() for template in templates)
+    return _sha(_code_of(path.read_text(), str(path)) + filled)
 
 
 def _code_of(source: str, name: str) -> str:

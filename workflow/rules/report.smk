@@ -1,3 +1,6 @@
+from mespot.pages import about
+
+
 rule report:
     """The page: the table of scores and a timeline of each video."""
     input:
@@ -29,14 +32,16 @@ rule report:
 
 
 rule report_own:
-    """The page of one's own videos: what was spotted, and a timeline of each."""
+    """The page of one's own videos: each interval with face and curve, and timelines."""
     input:
         features=f"{R}/{{dataset}}/features.h5",
         intervals=f"{R}/{{dataset}}/{own_run()}/intervals.csv",
+        lanes=f"{R}/{{dataset}}/{own_run()}/lanes.csv",
         curves=f"{R}/{{dataset}}/{own_run()}/curves.h5",
+        aligned=of_videos("align", "mkv"),
     output:
         page=f"{R}/{{dataset}}/report/index.html",
-        pictures=directory(f"{R}/{{dataset}}/report/timelines"),
+        pictures=directory(f"{R}/{{dataset}}/report/pictures"),
     log:
         f"{R}/logs/report/{{dataset}}.log",
     benchmark:
@@ -44,9 +49,10 @@ rule report_own:
     conda:
         "../../envs/mespot.yaml"
     params:
-        results=lambda wildcards: R,
-        shown=lambda wildcards: f"--shown {wildcards.dataset}/{own_run()}",
-        stage=stage("report"),
+        aligned=lambda wildcards: f"{R}/{wildcards.dataset}/align",
+        about=about(cfg.own.method, cfg.own.dataset),
+        code=digest("pages.own"),
     shell:
-        "mespot report --results {params.results:q} {params.shown} --out {output.page:q}"
-        " --settings {params.stage[config]:q} 2> {log:q}"
+        "mespot report-own --features {input.features:q} --intervals {input.intervals:q}"
+        " --lanes {input.lanes:q} --curves {input.curves:q} --aligned {params.aligned:q}"
+        " --about {params.about:q} --out {output.page:q} 2> {log:q}"

@@ -1,0 +1,18 @@
+"""Pages for people: a template each in `templates/`, what is drawn on it, and what is said first."""
+
+from __future__ import annotations
+
+# What was measured on ten real videos (docs/real_faces.md), by method and what it was trained on.
+REACHED = {
+    "mespot, trained on demo_color": "On ten real videos it found 3 of 19 expressions, no more than chance would (F1 0.09 at IoU 0.5): its intervals show the workflow, not the face.",
+}
+
+
+def about(method: str, dataset: str | None) -> str:
+    """What a page of one's own videos says first: who spotted, and how far to believe it.
+
+    `dataset` is what the method was trained on; None if on nothing.
+    """
+    who = f"{method}, " + (f"trained on {dataset}" if dataset else "which is trained on nothing")
+    reached = REACHED.get(who, "What it reaches on real faces was not measured.")
+    return f"Spotted by the method {who}. {reached}"
