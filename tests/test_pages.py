@@ -16,12 +16,14 @@ from typer.testing import CliRunner
 from mespot import feature_store, pages, store, video
 from mespot.cli import app
 from mespot.errors import InputError
-from mespot.feature_store import Feature
+from mespot.feature_store import Clock, Feature
+from mespot.intervals import INTERVALS, LANE_COLUMNS
 from mespot.pages import own
+from mespot.spot import Files
+from mespot.spotting.lanes import LANES
 
 REGIONS = ("left_brow", "lower_lip")
 FPS = 10.0
-LANES = ["subject", "video", "lane", "onset", "offset", "onset_s", "offset_s"]
 # Elements that have no end tag.
 VOID = {"meta", "img", "br"}
 
@@ -92,6 +94,11 @@ def interval(name: str, type_: str, onset: int, offset: int, **other) -> dict:
     return row | other
 
 
+def spotted(folder: Path) -> Files:
+    names = ("intervals.csv", "not_counted.csv", "lanes.csv", "curves.h5")
+    return Files(*(folder / name for name in names))
+
+
 @pytest.fixture
 def make(tmp_path):
     """A function that makes results of videos {name: rows (T-1)} and gives back the page."""
@@ -104,6 +111,8 @@ def make(tmp_path):
         valid=None,
         network=False,
         about="About this method.",
+        apart=(),
+        clock=None,
     ) -> Page:
         names = (
             [f"{t}_apex" for t in ("macro", "micro")] if network else [*REGIONS, "mouth opening"]
@@ -115,26 +124,27 @@ def make(tmp_path):
                 settings={},
                 missing=json.dumps(failed or {}),
             ) as features,
-            store.create(
-                tmp_path / "curves.h5", stage="spot", settings={}, channels=names
-            ) as curves,
+            store.create(tmp_path / "curves.h5", stage="spot", settings={}) as curves,
         ):
             for name, n in rows.items():
                 motion = np.zeros((n, 2, 2), np.float32)
                 seen = np.ones(n, bool) if valid is None else valid
-                feature = Feature(name, name, motion, seen, FPS, 40.0, REGIONS, "by hand")
+                feature = Feature(
+                    name, name, motion, seen, FPS, 40.0, REGIONS, "by hand", None, clock
+                )
                 feature_store.write(features, feature)
                 # The brow rests, the lip is as far away as is drawn.
                 curves[name] = np.resize([0.0, own.TOP, 0.0][: len(names)], (n, len(names)))
+                curves[name].attrs["channels"] = names
                 frames = (np.full((32, 32), t % 256, np.uint8) for t in range(n + 1))
                 video.write(tmp_path / "align" / f"{name}.mkv", frames, FPS, "s")
-        pd.DataFrame(list(intervals), columns=list(own.COLUMNS)).to_csv(
-            tmp_path / "intervals.csv", index=False
-        )
-        pd.DataFrame(list(lanes), columns=LANES).to_csv(tmp_path / "lanes.csv", index=False)
-        inputs = [tmp_path / f for f in ("features.h5", "intervals.csv", "lanes.csv", "curves.h5")]
+        for file, rows_of in (("intervals", intervals), ("not_counted", apart)):
+            table = pd.DataFrame(list(rows_of), columns=list(INTERVALS))
+            table.to_csv(tmp_path / f"{file}.csv", index=False)
+        stretches = pd.DataFrame(list(lanes), columns=LANE_COLUMNS)
+        stretches.to_csv(tmp_path / "lanes.csv", index=False)
         out = tmp_path / "report" / "index.html"
-        own.report_own(*inputs, tmp_path / "align", about, out)
+        own.report_own(tmp_path / "features.h5", spotted(tmp_path), tmp_path / "align", about, out)
         return Page(out)
 
     return page
@@ -150,19 +160,21 @@ def test_counts_rows_and_bars(make):
         {"a": 100},
         [
             interval("a", "macro", 40, 60),
-            interval("a", "micro", 10, 13, score=0.875, remarks="beside a stretch; talking"),
-            interval("a", "micro", 70, 73, remarks="talking about it is no such remark"),
+            interval("a", "micro", 70, 73, remarks="partly talking"),
         ],
+        apart=[interval("a", "micro", 10, 13, score=0.875, remarks="head moves; talking")],
     )
     (counts,) = page.all("p", **{"class": "counts"})
-    assert " ".join(counts.text.split()) == "1 macro, 1 micro (and 1 while talking, not counted)"
+    assert " ".join(counts.text.split()) == (
+        "1 macro, 1 micro (and 1 that are nothing but talking or a blink, not counted)"
+    )
     rows = [element for element in page.all("tr") if (element.of.get("id") or "").startswith("v1-")]
     assert [row.of.get("class") for row in rows] == ["uncounted", None, None]
     first = page.cells("v1-1")
     assert first[:2] == ["1", "micro"]
     assert first[4:9] == ["1.00", "1.10", "1.40", "0.40", "0.88"]
     regions, remarks, frames = first[9:]
-    assert (regions, remarks) == ("lower lip left brow", "beside a stretch; talking")
+    assert (regions, remarks) == ("lower lip left brow", "head moves; talking")
     assert frames == "20, 22, 26 at 20/s"
     assert page.cells("v1-2")[1] == "macro"
     bars = page.all("a", **{"class": "bar"})
@@ -307,18 +319,9 @@ def test_a_span_of_a_video_keeps_the_videos_time(make):
     """Frame 0 of a span appears later than at 0 s: the axis says so, as the columns do."""
     row = interval("a", "macro", 10, 20)
     row |= {name: row[name] + 30 for name in ("onset_s", "apex_s", "offset_s")}
-    (strip,) = make({"a": 49}, [row]).all("svg", **{"class": "timeline"})
+    clock = Clock(np.arange(50) + 300, FPS, 30.0)
+    (strip,) = make({"a": 49}, [row], clock=clock).all("svg", **{"class": "timeline"})
     assert "30.0 to 35.0 s" in strip.of["aria-label"]
-
-
-def test_displacement_is_how_far_a_region_is_from_rest():
-    """4 px away for half a second, eyes 40 px apart: a tenth."""
-    motion = np.zeros((100, 2, 2), np.float32)
-    motion[50, 1], motion[55, 1] = (0, 4), (0, -4)
-    expected = np.zeros((100, 2))
-    expected[50:55, 1] = 0.1
-    feature = Feature("a", "a", motion, np.ones(100, bool), FPS, 40.0, REGIONS)
-    np.testing.assert_allclose(own.displacement(feature), expected, atol=1e-6)
 
 
 def test_a_strip_always_has_motion_to_show(make):
@@ -341,42 +344,42 @@ def test_rows_below_each_other_never_share_a_place():
 def test_every_column_and_lane_is_explained(make):
     page = make({"a": 30})
     explained = [element.text for element in page.all("dt")]
-    assert explained == [*own.COLUMNS, *(name.replace("_", " ") for name in own.LANES)]
+    assert explained == [*INTERVALS, *(name.replace("_", " ") for name in LANES)]
 
 
 def test_what_is_wrong_is_named(make, tmp_path):
     make({"a": 30}, [interval("a", "macro", 5, 15)])
-    inputs = {
-        "features": tmp_path / "features.h5",
-        "intervals": tmp_path / "intervals.csv",
-        "lanes": tmp_path / "lanes.csv",
-        "curves": tmp_path / "curves.h5",
-        "aligned": tmp_path / "align",
-        "about": "",
-        "out": tmp_path / "page.html",
-    }
+    files, crops = spotted(tmp_path), tmp_path / "align"
     old = tmp_path / "old.csv"
-    pd.read_csv(inputs["intervals"]).drop(columns="onset_s").to_csv(old, index=False)
+    pd.read_csv(files.intervals).drop(columns="onset_s").to_csv(old, index=False)
     unknown = tmp_path / "unknown.csv"
-    unknown.write_text("video,lane,onset,offset,onset_s\na,sneeze,0,3,0\n")
+    unknown.write_text(",".join(LANE_COLUMNS) + "\na,a,sneeze,0,3,0,0.1\n")
     for changed, message in (
         ({"intervals": old}, "old.csv: no column onset_s"),
         ({"lanes": tmp_path / "none.csv"}, "none.csv: cannot be read as CSV"),
         ({"lanes": unknown}, "unknown.csv: lane 'sneeze'; one of talking, blink"),
-        ({"aligned": tmp_path}, "a.mkv: no such file; run the stage align"),
+        ({}, "a.mkv: no such file; run the stage align"),
     ):
+        aligned = crops if changed else tmp_path
         with pytest.raises(InputError, match=message):
-            own.report_own(**(inputs | changed))
+            own.report_own(
+                tmp_path / "features.h5",
+                files._replace(**changed),
+                aligned,
+                "",
+                tmp_path / "p.html",
+            )
 
 
 def test_the_command(make, tmp_path):
     make({"a": 30})
     given = [
-        f"--{name}={tmp_path / name}.{end}"
+        f"--{name}={tmp_path / name.replace('-', '_')}.{end}"
         for name, end in (
             ("features", "h5"),
             ("curves", "h5"),
             ("intervals", "csv"),
+            ("not-counted", "csv"),
             ("lanes", "csv"),
         )
     ]

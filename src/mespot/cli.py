@@ -390,6 +390,7 @@ def _report(
 def _report_own(
     features: In,
     intervals: In,
+    not_counted: In,
     lanes: In,
     curves: In,
     aligned: Annotated[Path, typer.Option(help="folder of the videos' crops")],
@@ -398,8 +399,9 @@ def _report_own(
 ) -> None:
     """The page of one's own videos: each interval with face and curve, and timelines."""
     from mespot.pages.own import report_own
+    from mespot.spot import Files
 
-    report_own(features, intervals, lanes, curves, aligned, about, out)
+    report_own(features, Files(intervals, not_counted, lanes, curves), aligned, about, out)
 
 
 @command("checkpoint-import")

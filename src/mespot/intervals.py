@@ -15,26 +15,28 @@ from mespot.store import replacing
 TYPES = ("macro", "micro")
 ANNOTATION_COLUMNS = ["subject", "video", "type", "onset", "apex", "offset", "au", "source_row"]
 SELECTION_COLUMNS = ["fold", "epoch", "min_macro", "min_micro", "tp", "n", "m", "f1"]
-# What each column of intervals.csv means: said on the page too (docs/configuration.md).
+# What each column of intervals.csv means; the page says so too.
 INTERVALS = {
-    "subject": "whose video it is",
+    "subject": "who is seen: the folder around the video, or else the video itself",
     "video": "the video's name; NAME__2 is the second person in it from the left",
-    "type": "macro (over half a second) or micro",
-    "onset": "first frame, from 0, at the working rate",
-    "apex": "frame of the strongest displacement",
-    "offset": "last frame, inclusive",
-    "score": "0 to 1, the higher the surer; it ranks, and is no probability",
-    "onset_s": "time at which the onset's frame appears, s of the source",
+    "type": "macro: an expression of over half a second; micro: a shorter one",
+    "onset": "working frame at which the expression begins; frames count from 0",
+    "apex": "working frame at which it is strongest",
+    "offset": "working frame at which it ends; this frame still belongs to it",
+    "score": "how strong the sign is, from 0 to 1; higher is surer, but it is no probability",
+    "onset_s": "time at which the onset's frame appears, in seconds of the video",
     "apex_s": "time at which the apex's frame appears",
-    "offset_s": "time at which the last frame goes",
+    "offset_s": "time at which the offset's frame goes",
     "duration_s": "offset_s less onset_s",
-    "source_onset": "the source's own frame that is shown at the onset, from 0",
-    "source_apex": "the same at the apex",
-    "source_offset": "the same at the offset",
-    "source_fps": "the source's own rate, frames/s",
-    "regions": "the regions that moved most, strongest first",
-    "remarks": "what to know before it is believed: talking, blink, head moves, cut by the video's start or end, "
-    "touches a left-out stretch, same event as a macro",
+    "source_onset": "the onset in frames of the file that was given, from 0",
+    "source_apex": "the apex in frames of that file",
+    "source_offset": "the offset in frames of that file",
+    "source_fps": "frames a second of that file",
+    "regions": "the regions of the face that moved most, strongest first, joined by +; right and left are those "
+    "of the person seen",
+    "remarks": "what to keep in mind, separated by semicolons: talking or blink (nothing but that: in "
+    "not_counted.csv), partly talking, head moves, cut by the video's start or end, touches a left-out "
+    "stretch, same event as a macro",
 }
 INTERVAL_COLUMNS = list(INTERVALS)
 LANE_COLUMNS = ["subject", "video", "lane", "onset", "offset", "onset_s", "offset_s"]

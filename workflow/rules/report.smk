@@ -36,6 +36,7 @@ rule report_own:
     input:
         features=f"{R}/{{dataset}}/features.h5",
         intervals=f"{R}/{{dataset}}/{own_run()}/intervals.csv",
+        not_counted=f"{R}/{{dataset}}/{own_run()}/not_counted.csv",
         lanes=f"{R}/{{dataset}}/{own_run()}/lanes.csv",
         curves=f"{R}/{{dataset}}/{own_run()}/curves.h5",
         aligned=of_videos("align", "mkv"),
@@ -54,5 +55,5 @@ rule report_own:
         code=digest("pages.own"),
     shell:
         "mespot report-own --features {input.features:q} --intervals {input.intervals:q}"
-        " --lanes {input.lanes:q} --curves {input.curves:q} --aligned {params.aligned:q}"
+        " --not-counted {input.not_counted:q} --lanes {input.lanes:q} --curves {input.curves:q} --aligned {params.aligned:q}"
         " --about {params.about:q} --out {output.page:q} 2> {log:q}"

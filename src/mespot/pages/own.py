@@ -12,54 +12,26 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
-from scipy.ndimage import median_filter
 
 from mespot import store, video
 from mespot.errors import InputError
 from mespot.feature_store import Feature, load, missing
-from mespot.intervals import TYPES, load_intervals
+from mespot.intervals import INTERVALS, LANE_COLUMNS, TYPES, load_intervals
 from mespot.progress import progress
+from mespot.settings import Displacement
+from mespot.spot import Files
+from mespot.spotting.displacement import displacement
+from mespot.spotting.lanes import LANES
 from mespot.store import replacing
 
-# What each column of intervals.csv means.
-COLUMNS = {
-    "subject": "who is seen: the folder around the video, or else the video itself",
-    "video": "the video's name",
-    "type": "macro: an expression of half a second or longer; micro: a shorter one",
-    "onset": "working frame at which the expression begins; frames count from 0",
-    "apex": "working frame at which it is strongest",
-    "offset": "working frame at which it ends; this frame still belongs to it",
-    "score": "how strong the sign is, from 0 to 1; higher is surer",
-    "onset_s": "time at which the onset's frame appears, in seconds of the video",
-    "apex_s": "time at which the apex's frame appears",
-    "offset_s": "time at which the offset's frame goes",
-    "duration_s": "offset_s less onset_s",
-    "source_onset": "the onset in frames of the file that was given, from 0",
-    "source_apex": "the apex in frames of that file",
-    "source_offset": "the offset in frames of that file",
-    "source_fps": "frames a second of that file",
-    "regions": "the regions of the face that moved most, strongest first, joined by +; right and left are those of the person seen",
-    "remarks": "what to keep in mind, separated by semicolons: talking (nothing but speech: not counted), cut by the video's start or end, beside a stretch that was left out, a micro inside a macro",
-}
-# What each lane of the timeline means: lanes.csv.
-LANES = {
-    "talking": "the mouth opens and closes as in speech",
-    "blink": "the lids close and open",
-    "head": "the whole head moves",
-    "left_out": "no face, a covered face, or a face turned away: nothing is spotted here",
-}
-LANE_COLUMNS = ("video", "lane", "onset", "offset", "onset_s")
-NOT_COUNTED = "talking"
 # Above this share of frames left out, a video's result hardly speaks for the video.
 MUCH = 0.2
 
 # Motion is drawn on one scale over all videos, so that a still face looks still: displacement in
 # inter-ocular distances. On ten real videos strong expressions reach .1 to .4, still faces .01.
 TOP = 0.2
-REST = 4.0  # seconds whose median position counts as rest, where the curves are no displacements
 BESIDE = 1.0  # seconds before and after an interval that its curve shows
 STRONGEST = 3  # regions in an interval's curve
-EXACT = 0.25  # seconds by which the frames of a slow source may come late
 STRIP = 60  # seconds at most in one strip of the timeline
 
 # White to a dark purple, darker for more; grey is kept for what was left out.
@@ -74,28 +46,32 @@ CURVE_WIDTH, CURVE_HEIGHT = 156, 84
 FACE, GAP = 128, 4  # px of one face's picture, and between two
 
 
-def report_own(
-    features: Path, intervals: Path, lanes: Path, curves: Path, aligned: Path, about: str, out: Path
-) -> None:
+def report_own(features: Path, files: Files, aligned: Path, about: str, out: Path) -> None:
     """Write the page `out` and, beside it, `pictures/`.
 
-    `features` is the feature store of one's own videos, `aligned` the folder of their crops,
-    {video}.mkv, and `about` says which method spotted and how far it can be believed. Raises
-    InputError for a file that is not there or lacks a column.
+    `features` is the feature store of one's own videos, `files` are what `spot` wrote, `aligned` the
+    folder of their crops, {video}.mkv, and `about` says which method spotted and how far it can be
+    believed. Raises InputError for a file that is not there or lacks a column.
     """
-    spotted = _complete(load_intervals(intervals), COLUMNS, intervals)
+    tables = [
+        _complete(load_intervals(path), INTERVALS, path).assign(counted=counted)
+        for path, counted in ((files.intervals, True), (files.not_counted, False))
+    ]
+    spotted = pd.concat(tables, ignore_index=True)
     spotted = spotted.sort_values(["video", "onset", "offset"])
-    marked = load_lanes(lanes)
+    marked = load_lanes(files.lanes)
     pictures = out.parent / "pictures"
     pictures.mkdir(parents=True, exist_ok=True)
     stored = load(features)
     shown = []
-    with store.read(curves) as file:
+    with store.read(files.curves) as file:
         for number, feature in enumerate(progress(stored, "report", len(stored)), start=1):
             if feature.video not in file:
-                raise InputError(f"{curves}: no video {feature.video}; run the stage spot again")
-            names = [str(name) for name in file.attrs["channels"]]
-            known = pd.DataFrame(file[feature.video][:], columns=names)
+                raise InputError(
+                    f"{files.curves}: no video {feature.video}; run the stage spot again"
+                )
+            values = file[feature.video]
+            known = pd.DataFrame(values[:], columns=list(values.attrs["channels"]))
             own = spotted[spotted["video"] == feature.video]
             beside = marked[marked["video"] == feature.video]
             crops = aligned / f"{feature.video}.mkv"
@@ -111,7 +87,7 @@ def report_own(
         about=about,
         videos=shown,
         failed=missing(features),
-        columns=COLUMNS,
+        columns=INTERVALS,
         lanes=LANES,
         top=TOP,
         much=MUCH,
@@ -121,17 +97,6 @@ def report_own(
     )
     with replacing(out) as temporary:
         temporary.write_text(page, encoding="utf-8")
-
-
-def displacement(feature: Feature) -> np.ndarray:
-    """How far each region is from where it rests, (T-1, R) inter-ocular distances.
-
-    The sum of its motion less the median of the seconds around.
-    """
-    path = np.cumsum(feature.mdmo, axis=0)
-    around = round(REST * feature.fps) | 1
-    rest = median_filter(path, size=(around, 1, 1), mode="nearest")
-    return np.linalg.norm(path - rest, axis=2) / feature.inter_ocular
 
 
 def load_lanes(path: Path) -> pd.DataFrame:
@@ -164,15 +129,13 @@ def _video(
     """All that the template says of one video; its pictures are written."""
     n_frames = len(feature.mdmo) + 1
     rows = spotted.to_dict("records")
-    # Of a video of which only a span was taken, frame 0 appears later than at 0 s.
-    timed = [*rows, *lanes.to_dict("records")]
-    begin = next((row["onset_s"] - row["onset"] / feature.fps for row in timed), 0.0)
-    begin = begin if begin > EXACT else 0.0
-    moves = set(feature.regions) <= set(curves)
-    motion = curves[list(feature.regions)].to_numpy() if moves else displacement(feature)
+    if set(feature.regions) <= set(curves):
+        motion = curves[list(feature.regions)].to_numpy()
+    else:
+        motion = np.linalg.norm(displacement(feature, Displacement()), axis=2)
+    motion = motion[: len(feature.mdmo)]
     for index, row in enumerate(rows, start=1):
         row["number"], row["id"] = index, f"v{number}-{index}"
-        row["counted"] = NOT_COUNTED not in str(row["remarks"]).split("; ")
         row["regions"] = [name for name in str(row["regions"]).split("+") if name]
         row["curve"] = _curve(row, curves, feature)
         row["faces"] = f"pictures/{number}_{index}.jpg"
@@ -186,9 +149,9 @@ def _video(
         "left_out": float((~feature.valid).mean()),
         "detectors": feature.detectors,
         "counts": {t: sum(row["counted"] and row["type"] == t for row in rows) for t in TYPES},
-        "talking": sum(not row["counted"] for row in rows),
+        "not_counted": sum(not row["counted"] for row in rows),
         "rows": rows,
-        "strips": list(_strips(number, feature, rows, lanes, motion, begin, pictures)),
+        "strips": list(_strips(number, feature, rows, lanes, motion, pictures)),
     }
 
 
@@ -255,11 +218,10 @@ def _strips(
     rows: list[dict[str, Any]],
     lanes: pd.DataFrame,
     motion: np.ndarray,
-    begin: float,
     pictures: Path,
 ) -> Iterator[dict[str, Any]]:
     """The timeline in strips of a minute or less, all of one length: what is drawn, and where."""
-    moving = len(motion) / feature.fps
+    moving, begin = len(motion) / feature.fps, feature.seconds(0)
     parts = math.ceil(moving / STRIP)
     span = moving + 1 / feature.fps if parts == 1 else math.ceil(moving / parts)
     for part in range(parts):

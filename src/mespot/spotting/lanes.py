@@ -16,7 +16,12 @@ from mespot.feature_store import Feature
 from mespot.settings import Lanes
 from mespot.spotting.displacement import running_median
 
-LANES = ("talking", "blink", "head", "left_out")
+LANES = {
+    "talking": "the mouth opens and closes as in speech",
+    "blink": "the lids close and open",
+    "head": "the whole head moves",
+    "left_out": "no face, a covered face, or a face turned away: nothing is spotted here",
+}
 
 
 def lanes(feature: Feature, settings: Lanes) -> dict[str, np.ndarray]:
@@ -24,7 +29,7 @@ def lanes(feature: Feature, settings: Lanes) -> dict[str, np.ndarray]:
     n = len(feature.valid) + 1
     left_out = ~np.append(feature.valid, feature.valid[-1:])
     if feature.face is None:
-        return dict.fromkeys(LANES[:3], np.zeros(n, bool)) | {"left_out": left_out}
+        return dict.fromkeys(LANES, np.zeros(n, bool)) | {"left_out": left_out}
     openings = feature.face.openings / feature.inter_ocular
     return {
         "talking": talking(openings[:, 2], feature.fps, settings) & ~left_out,
