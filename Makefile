@@ -8,6 +8,9 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 demo: .venv/ready  ## the demo datasets: from video to table and pictures
 	snakemake --cores $(CORES)
 
+# As it was written: a $ in a name is no variable of make's.
+override VIDEO := $(value VIDEO)
+export VIDEO
 spot: .venv/ready  ## spot in a video of one's own: make spot VIDEO=path
 	@test -n "$$VIDEO" || { echo 'make spot VIDEO=path: a video, a folder of videos or of frames'; exit 2; }
 	MESPOT_VIDEO="$$VIDEO" snakemake --cores $(CORES)

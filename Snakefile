@@ -38,6 +38,10 @@ rule all:
     default_target: True
     input:
         own_results() if cfg.video else results(),
+    localrule: True
+    shell:
+        # A command, so that there is always a job: without one no hook shows a finished result again.
+        ":"
 
 
 include: "workflow/rules/demo.smk"
@@ -61,10 +65,13 @@ include: "workflow/rules/report.smk"
 onstart:
     check_annotations()
     # One bad video does not cost the others then: the stages write its failure down and go on.
-    os.environ.update(
-        MESPOT_KEEP_GOING=str(int(workflow.execution_settings.keep_going))
-    )
+    keep_going = workflow.execution_settings.keep_going or bool(cfg.video)
+    os.environ.update(MESPOT_KEEP_GOING=str(int(keep_going)))
 
 
 onsuccess:
     print_result()
+
+
+onerror:
+    print_error()

@@ -35,6 +35,9 @@ def test_every_key_is_in_config_yaml_with_its_default(default_config):
     entries = [default_config["datasets"]["demo_color"], default_config["methods"]["mespot"]]
     for entry, model in zip(entries, (settings.Dataset, settings.Method), strict=True):
         assert set(entry) == set(model.model_fields)
+    fields = settings.Own.model_fields.items()
+    assert set(default_config["own"]) == {field.alias or name for name, field in fields}
+    assert config.load(default_config).own == settings.Own()
 
 
 @pytest.mark.parametrize(
@@ -159,8 +162,8 @@ def test_the_benchmarks_entries_lack_only_their_path(default_config, tmp_path):
     assert loaded.labelled("cas_me_sq")
     assert loaded.stage("decode", "samm_lv").frames_per_row == 8
     # A model of the demo's may spot in one's own video all the same.
-    own = config.load(config.without_demos(values | {"video": "/x/a.mp4"}))
-    assert list(own.datasets) == ["demo_color", "cas_me_sq", "samm_lv", "a"]
+    named = {"video": "/x/a.mp4", "own": {"method": "mespot", "dataset": "demo_color"}}
+    assert list(config.load(config.without_demos(values | named)).datasets) == ["demo_color", "a"]
     # And one that something else names stays.
     values["datasets"]["both"] = {"layout": "joined", "of": ["cas_me_sq", "demo_grey"]}
     kept = config.load(config.without_demos(values))
@@ -210,17 +213,110 @@ def test_a_path_may_begin_at_home(monkeypatch, tmp_path):
     assert entry.file(entry.annotation) == str(tmp_path / "a.csv")
 
 
-def test_own_video_is_prepared_as_the_models_dataset(default_config):
-    loaded = config.load({**default_config, "video": "/x/a b[1].mp4"})
+def own(default_config, video="/x/a b[1].mp4", datasets=(), methods=(), **section):
+    """The configuration for a video of one's own, with `section` in `own`."""
+    values = deepcopy(default_config) | {"video": video}
+    values["datasets"] |= dict(datasets)
+    values["methods"] |= dict(methods)
+    values["own"] |= section
+    return config.load(values)
+
+
+def test_own_video_is_prepared_by_settings_of_its_own(default_config):
+    given = {
+        "from": 1.5,
+        "to": 9,
+        "fps": 60,
+        "face": "left",
+        "settings": {"flow": {"set": "micro"}},
+    }
+    loaded = own(default_config, **given)
     assert loaded.own_name == "a_b_1"
-    assert loaded.stage("align", "a_b_1").size == 128
-    assert loaded.stage("decode", "a_b_1").fps == 30
-    joined = {"both": {"layout": "joined", "of": ["demo_color", "demo_grey"]}}
-    values = default_config | {"video": "/x/a.mp4", "own": {"dataset": "both"}}
-    with pytest.raises(InputError, match="own.dataset 'both': videos were expected there"):
-        config.load(values | {"datasets": default_config["datasets"] | joined})
+    assert list(loaded.datasets) == ["a_b_1"], "nothing else is needed"
+    decode = loaded.stage("decode", "a_b_1")
+    assert (decode.fps, decode.from_s, decode.to_s) == (60, 1.5, 9)
+    assert loaded.stage("align", "a_b_1").face == "left"
+    assert loaded.stage("flow", "a_b_1").set == "micro"
+    assert (loaded.trained(), loaded.own.dataset) == ([], None)
+    plain = own(default_config, dataset="demo_color")
+    assert plain.stage("align", "a_b_1").size == 128
+    assert plain.own.dataset is None, "displacement asks for no dataset"
+    assert own(default_config, video=2024).own_name == "2024"
+    assert own(default_config, video=str(ROOT / "src" / "..")).own_name == ROOT.name
+
+
+def test_own_video_may_be_spotted_by_a_trained_model(default_config):
+    narrow = {"layout": "videos", "root": "x", "annotation": "a.csv", "fps": 25}
+    datasets = {
+        "other": narrow | {"settings": {"roi": {"set": "boxes"}}},
+        "both": {"layout": "joined", "of": ["demo_color", "demo_grey"]},
+    }
+    tuned = {
+        "base": "mespot",
+        "datasets": {"other": {"train": {"start": "demo_grey/mespot"}, "spot": {"apex": 0.3}}},
+    }
+    given = {"datasets": datasets, "methods": {"tuned": tuned}}
+    loaded = own(default_config, **given, method="tuned", dataset="other", fps=25)
+    assert list(loaded.datasets) == ["other", "demo_grey", "a_b_1"]
+    assert loaded.trained() == [("other", "tuned"), ("demo_grey", "mespot")]
+    assert loaded.stage("roi", "a_b_1").set == "boxes", "as the model's inputs"
+    assert loaded.stage("spot", "a_b_1", "tuned").apex == 0.3
+    joined = own(default_config, **given, method="mespot", dataset="both")
+    assert list(joined.datasets) == ["demo_color", "demo_grey", "both", "a_b_1"]
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"method": "mespot"}, "own.dataset: the dataset that methods.mespot is trained on is mis"),
+        ({"method": "mespot", "dataset": "x"}, "own.dataset 'x' is none of"),
+        ({"method": "mespot", "dataset": "bare"}, "own.dataset 'bare' has no annotation"),
+        ({"method": "mespot", "dataset": "paper"}, "'paper': published features tell no face size"),
+        ({"method": "published", "dataset": "demo_grey"}, "methods.published is not run on demo_g"),
+        (
+            {"method": "mespot", "dataset": "demo_grey"},
+            "own.fps 30: .* at 25 frames/s; give the sa",
+        ),
+        ({"method": "none"}, "own.method 'none' is none of"),
+        ({"from": 3, "to": 2}, "own: .*to: 2 s is not after from, 3 s"),
+        ({"from": -1}, "own.from: .*greater than or equal to 0"),
+        ({"face": "middle"}, "own.face: .*'largest', 'left', 'right' or 'all'"),
+        ({"settings": {"train": {}}}, "own.settings.train: none of align, "),
+        ({"settings": {"align": {"sise": 1}}}, "sise: unknown key"),
+    ],
+)
+def test_faults_of_ones_own_section_are_named(default_config, section, message):
+    datasets = {
+        "bare": {"layout": "videos", "root": "x"},
+        "paper": {"layout": "features", "root": "x", "annotation": "a.csv"},
+    }
+    with pytest.raises(InputError, match=message):
+        own(default_config, datasets=datasets, **section)
+
+
+def test_own_video_is_not_called_as_a_dataset(default_config):
     with pytest.raises(InputError, match="a dataset is called demo_grey"):
-        config.load({**default_config, "video": "/x/demo_grey.mp4"})
+        own(default_config, video="/x/demo_grey.mp4")
+
+
+def test_a_method_that_trains_nothing_has_a_section_instead_of_spot(default_config):
+    values = deepcopy(default_config)
+    values["methods"]["calm"] = {"base": "displacement", "datasets": {"demo_grey": {"spot": {}}}}
+    values["datasets"]["demo_grey"]["settings"]["spot"] = {"top_macro": 6}  # is the others'
+    loaded = config.load(values)
+    assert [loaded.trains(name) for name in ("calm", "displacement", "mespot")] == [0, 0, 1]
+    assert isinstance(loaded.stage("spot", "demo_grey", "calm"), settings.Displacement)
+    assert loaded.stage("spot", "demo_grey", "mespot").top_macro == 6
+    assert loaded.run_on("displacement") == ["demo_color", "demo_grey"]
+    assert loaded.trained() == [("demo_color", "mespot"), ("demo_grey", "mespot")]
+    for wrong in ({"seeds": 2}, {"train": {"epochs": 1}}, {"select": {"policies": ["oracle"]}}):
+        values["methods"]["calm"] = {"base": "displacement"} | wrong
+        message = f"methods.calm.{next(iter(wrong))}: displacement trains nothing"
+        with pytest.raises(InputError, match=message):
+            config.load(values)
+    values["methods"]["calm"] = {"base": "displacement", "datasets": {"demo_grey": {"train": {}}}}
+    with pytest.raises(InputError, match="demo_grey: only spot can differ"):
+        config.load(values)
 
 
 def test_pinned_list_is_complete_exact_and_hashed():

@@ -7,12 +7,13 @@ definition; `workflow/schemas/config.schema.json` is generated from them.
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import AfterValidator, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from mespot.datasets.layouts import video_name
 from mespot.errors import InputError
@@ -22,6 +23,7 @@ from mespot.settings import (
     Annotation,
     Dataset,
     Demo,
+    Displacement,
     Features,
     Flow,
     Landmarks,
@@ -41,13 +43,18 @@ from mespot.settings import (
 NAME = re.compile(r"^[\w.-]+$")
 # The stages that a method may change.
 OF_A_METHOD = ("train", "select", "spot")
+# The stages that one's own video goes through.
+OF_OWN = ("align", "landmarks", "flow", "roi", "mdmo", "features", "spot", "displacement")
+# The model that trains nothing; its settings are the section of this name instead of `spot`.
+UNTRAINED = "displacement"
 # Those of one dataset's videos and folds, which `datasets.NAME.settings` may change.
 OF_A_DATASET = set(STAGES) - {"decode", "score", "report"}
 
 
 class Config(Settings):
     results: Annotated[str, AfterValidator(lambda path: str(Path(path)))] = "results"
-    video: str | None = None
+    # A folder may be called 2024.
+    video: Annotated[str | None, Field(coerce_numbers_to_str=True)] = None
     own: Own = Own()
     datasets: dict[str, Dataset]
     methods: dict[str, Method]
@@ -62,6 +69,7 @@ class Config(Settings):
     train: Train = Train()
     select: Select = Select()
     spot: Spot = Spot()
+    displacement: Displacement = Displacement()
     score: Score = Score()
     report: Report = Report()
 
@@ -117,33 +125,60 @@ class Config(Settings):
                 self.stage(stage, name)
 
     def _own(self) -> None:
-        """Whether there is a model for one's own video."""
+        """Whether one's own video can be prepared so, and there is a model if the method needs one."""
+        for stage, values in self.own.settings.items():
+            if stage not in OF_OWN:
+                raise ValueError(f"own.settings.{stage}: none of {', '.join(OF_OWN)}")
+            STAGES[stage].model_validate(getattr(self, stage).plain() | values)
         dataset, method = self.own.dataset, self.own.method
-        if dataset not in self.datasets:
-            raise ValueError(f"own.dataset {dataset!r} is none of {list(self.datasets)}")
-        if self.datasets[dataset].layout in ("joined", "features"):
-            raise ValueError(
-                f"own.dataset {dataset!r}: videos were expected there, prepared as one's own"
-            )
-        if not self.labelled(dataset):
-            raise ValueError(f"own.dataset {dataset!r} has no annotation to train on")
         if method not in self.methods:
             raise ValueError(f"own.method {method!r} is none of {list(self.methods)}")
+        if not self.trains(method):
+            return
+        if dataset is None:
+            raise ValueError(
+                f"own.dataset: the dataset that methods.{method} is trained on is missing"
+            )
+        if dataset not in self.datasets:
+            raise ValueError(f"own.dataset {dataset!r} is none of {list(self.datasets)}")
+        if not self.labelled(dataset):
+            raise ValueError(f"own.dataset {dataset!r} has no annotation to train on")
         if dataset not in self.run_on(method):
             raise ValueError(f"methods.{method} is not run on {dataset}")
+        parts = [self.datasets[part] for part in self.parts(dataset)]
+        # A network whose inputs have no unit would do; there is none yet.
+        if any(part.layout == "features" for part in parts):
+            raise ValueError(
+                f"own.dataset {dataset!r}: published features tell no face size, which filmed video "
+                "is measured in; name a dataset of videos"
+            )
+        rates = sorted({part.fps for part in parts})
+        if self.own.fps not in rates:
+            raise ValueError(
+                f"own.fps {self.own.fps:g}: methods.{method} was trained on {dataset} at "
+                f"{' and '.join(format(rate, 'g') for rate in rates)} frames/s; give the same"
+            )
 
     def _method(self, name: str) -> None:
         """Whether a method's settings are possible on each dataset."""
+        trains = self.trains(name)
+        possible = OF_A_METHOD if trains else ("spot",)
+        for key in () if trains else ("train", "select", "seeds"):
+            if getattr(self.methods[name], key):
+                raise ValueError(f"methods.{name}.{key}: {self.model(name)} trains nothing")
         for dataset, differences in (self.methods[name].datasets or {}).items():
             if dataset not in self.datasets:
                 raise ValueError(
                     f"methods.{name}.datasets: {dataset!r} is none of {list(self.datasets)}"
                 )
-            if set(differences) - set(OF_A_METHOD):
+            if set(differences) - set(possible):
                 raise ValueError(
-                    f"methods.{name}.datasets.{dataset}: only {', '.join(OF_A_METHOD)} are possible"
+                    f"methods.{name}.datasets.{dataset}: only {', '.join(possible)} can differ"
                 )
         for dataset in [None, *self.datasets]:
+            if not trains:
+                self.stage("spot", dataset, name)
+                continue
             training, choosing, _ = (self.stage(stage, dataset, name) for stage in OF_A_METHOD)
             if choosing.policies != ["last"] and not (
                 training.keep and choosing.first_epoch <= training.epochs
@@ -175,8 +210,11 @@ class Config(Settings):
 
     def stage(self, stage: str, dataset: str | None = None, method: str | None = None) -> Settings:
         """Settings of a stage: the config's, then what the method differs in, then the dataset, and
-        last what the method differs in on that dataset."""
-        settings = {} if stage == "decode" else getattr(self, stage).plain()
+        last what the method differs in on that dataset. `spot` of a method that trains nothing has a
+        section of its own."""
+        own_section = stage == "spot" and method and not self.trains(method)
+        section = UNTRAINED if own_section else stage
+        settings = {} if stage == "decode" else getattr(self, section).plain()
         lineage = self.lineage(method)[::-1] if method and stage in OF_A_METHOD else []
         for link in lineage:
             settings |= getattr(self.methods[link], stage)
@@ -184,10 +222,10 @@ class Config(Settings):
             entry = self.datasets[dataset]
             if stage == "decode":
                 settings = {"fps": entry.fps, "frames_fps": entry.frames_fps}
-            settings |= entry.settings.get(stage, {})
+            settings |= entry.settings.get(section, {})
         for link in lineage:
             settings |= (self.methods[link].datasets or {}).get(dataset, {}).get(stage, {})
-        return STAGES[stage].model_validate(settings)
+        return STAGES[section].model_validate(settings)
 
     def run_on(self, method: str) -> list[str]:
         """The datasets with an annotation that a method is run on: those that its `datasets` name, or all."""
@@ -196,8 +234,8 @@ class Config(Settings):
         return labelled if named is None else [name for name in labelled if name in named]
 
     def seeds(self, method: str) -> int:
-        """How often a method's folds are trained."""
-        return self._of_lineage(method, "seeds") or 1
+        """How often a method's folds are trained; one that trains nothing has one run."""
+        return (self._of_lineage(method, "seeds") or 1) if self.trains(method) else 1
 
     def _of_lineage(self, method: str, key: str) -> Any:
         """What the method's own entry, or else its base's, says of `key`."""
@@ -207,30 +245,65 @@ class Config(Settings):
     @property
     def own_name(self) -> str:
         """The name under which the results of one's own video stand."""
-        return video_name(Path(self.video or ""))
+        return video_name(Path(os.path.abspath(Path(self.video or "").expanduser())))
 
     def with_own_video(self) -> Config:
-        """This configuration with one's own video as a dataset, prepared as the model's was."""
+        """This configuration with one's own video as a dataset, beside those that its model is trained on.
+
+        No other dataset is left: what is wrong with it is no matter here.
+        """
         if self.own_name in self.datasets:
             raise InputError(f"{self.video}: a dataset is called {self.own_name}; rename the video")
-        like = self.datasets[self.own.dataset]
-        own = Dataset(
+        own = (
+            self.own
+            if self.trains(self.own.method)
+            else self.own.model_copy(update={"dataset": None})
+        )
+        settings = {"decode": {"from_s": own.from_s, "to_s": own.to_s}} | own.settings
+        if own.face != "all":  # else each person is a video with a face of its own: mespot.own
+            settings["align"] = settings.get("align", {}) | {"face": own.face}
+        methods = self.methods
+        if own.dataset:
+            # The model's regions, and what its method says for the dataset, count here too.
+            settings["roi"] = self.stage("roi", self.parts(own.dataset)[0]).plain()
+            methods = {
+                name: method.model_copy(
+                    update={"datasets": {**said, self.own_name: said[own.dataset]}}
+                )
+                if own.dataset in (said := method.datasets or {})
+                else method
+                for name, method in methods.items()
+            }
+        entry = Dataset(
             layout="videos",
             root=self.video,
-            fps=like.fps,
-            frames_fps=self.own.frames_fps,
-            settings=like.settings,
+            fps=own.fps,
+            frames_fps=own.frames_fps,
+            settings=settings,
         )
-        methods = {
-            name: method.model_copy(
-                update={"datasets": {**said, self.own_name: said[self.own.dataset]}}
-            )
-            if self.own.dataset in (said := method.datasets or {})
-            else method
-            for name, method in self.methods.items()
+        behind = {
+            name: self.datasets[name]
+            for dataset, _ in self.model_copy(update={"own": own}).trained()
+            for name in (*self.datasets[dataset].of, dataset)
         }
-        datasets = {**self.datasets, self.own_name: own}
-        return self.model_copy(update={"datasets": datasets, "methods": methods})
+        datasets = behind | {self.own_name: entry}
+        return self.model_copy(update={"datasets": datasets, "methods": methods, "own": own})
+
+    def trained(self) -> list[tuple[str, str]]:
+        """Dataset and method of each model that is trained; for one's own video, those that it needs."""
+        dataset, method = self.own.dataset, self.own.method
+        if not self.video:
+            return [
+                (on, name) for name in self.methods if self.trains(name) for on in self.run_on(name)
+            ]
+        if dataset is None:
+            return []
+        start = self.stage("train", dataset, method).start
+        return [(dataset, method), *([tuple(start.split("/"))] if start else [])]
+
+    def parts(self, dataset: str) -> list[str]:
+        """The datasets that a dataset is made up of: those of a joined one, else itself."""
+        return self.datasets[dataset].of or [dataset]
 
     def labelled(self, dataset: str) -> bool:
         """Whether a dataset can be trained and scored on."""
@@ -256,6 +329,10 @@ class Config(Settings):
         """What names the method's model class: its own entry's, or else its base's."""
         return self._of_lineage(method, "model") or "auw_gcn"
 
+    def trains(self, method: str) -> bool:
+        """Whether a method trains anything; if not, it has no seeds, folds, epochs or model."""
+        return self.model(method) != UNTRAINED
+
 
 def without_demos(values: dict[str, Any]) -> dict[str, Any]:
     """config.yaml less its demos once the root of another dataset is given, but for those named in it.
@@ -274,7 +351,7 @@ def without_demos(values: dict[str, Any]) -> dict[str, Any]:
     for method in methods.values():
         named |= set(method.get("datasets") or [] if isinstance(method, dict) else [])
     if values.get("video"):
-        named.add(own.get("dataset"))
+        named.add(own.get("dataset"))  # for its model
     kept = {
         name: entry
         for name, entry in datasets.items()

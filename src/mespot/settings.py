@@ -53,6 +53,9 @@ class Demo(Settings):
 class Decode(Settings):
     fps: Positive = 30.0
     frames_fps: Positive | None = None
+    # The span of the source that is taken, s.
+    from_s: Annotated[float, Field(ge=0)] | None = None
+    to_s: Positive | None = None
 
     @property
     def frames_per_row(self) -> float:
@@ -62,6 +65,8 @@ class Decode(Settings):
 
 class Align(Settings):
     mode: Literal["box", "similarity"] = "similarity"
+    # Which of several faces in the picture; a number counts from the left, from 1.
+    face: Literal["largest", "left", "right"] | Count = "largest"
     size: Annotated[int, Field(ge=64, le=1024)] = 224
     margin: Annotated[float, Field(ge=0)] = 0.25
     detector: Literal["dlib", "retinaface"] = "dlib"
@@ -340,11 +345,22 @@ class Dataset(Settings):
 
 
 class Own(Settings):
-    """Which model spots on videos of one's own."""
+    """How videos of one's own are prepared, and which method spots in them."""
 
-    dataset: str = "demo_color"
-    method: str = "mespot"
+    method: str = "displacement"
+    dataset: str | None = None  # whose model of all subjects spots, if the method trains one
+    fps: Positive = 30.0
     frames_fps: Positive | None = None
+    face: Literal["largest", "left", "right", "all"] = "largest"
+    from_s: Annotated[float, Field(ge=0)] | None = Field(None, alias="from")
+    to_s: Positive | None = Field(None, alias="to")
+    settings: dict[str, dict[str, Any]] = {"align": {"size": 128}}
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Own:
+        if self.to_s is not None and self.to_s <= (self.from_s or 0):
+            raise ValueError(f"to: {self.to_s:g} s is not after from, {self.from_s or 0:g} s")
+        return self
 
 
 STAGES: dict[str, type[Settings]] = {
@@ -360,6 +376,7 @@ STAGES: dict[str, type[Settings]] = {
     "train": Train,
     "select": Select,
     "spot": Spot,
+    "displacement": Displacement,
     "score": Score,
     "report": Report,
 }

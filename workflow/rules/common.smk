@@ -2,25 +2,36 @@ import json
 import os
 import re
 import shlex
+import sys
 from functools import cache
 from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
+from snakemake.io import contains_wildcard
 
-from mespot import faces
+from mespot import faces, own
 from mespot.datasets import layouts
 from mespot.config import load
 from mespot.errors import InputError
 from mespot.rerun import digest, file_digest
 
+
+def stop(error):
+    """End with the one message and exit code 2; Snakemake would say where in its files it was raised."""
+    print(f"mespot: {error}", file=sys.stderr)
+    raise SystemExit(2)
+
+
 try:
     cfg = load(config)
 except InputError as error:
-    raise WorkflowError(str(error)) from None
+    stop(error)
 
 R = cfg.results
+# The dataset each of whose videos becomes one for each person in the picture.
+EACH_PERSON = [cfg.own_name] if cfg.video and cfg.own.face == "all" else []
 
 
 wildcard_constraints:
@@ -53,6 +64,11 @@ def videos(dataset):
             )
         if entry.of:
             return [found for part in entry.of for found in videos(part)]
+        if dataset in EACH_PERSON:
+            counts = Path(f"{R}/{dataset}/faces.json")
+            return own.tracks(own.find(cfg.video), cfg.stage("align", dataset), counts)
+        if cfg.video and dataset == cfg.own_name:
+            return own.find(cfg.video)
         subjects = {}
         # A folder of the layout `videos` need not name its videos' subjects.
         if entry.layout == "videos" and entry.annotation:
@@ -61,7 +77,16 @@ def videos(dataset):
             subjects = annotation_files.subjects(Path(entry.file(entry.annotation)))
         return layouts.find(entry.layout, entry.root, subjects)
     except InputError as error:
-        raise WorkflowError(str(error)) from None
+        stop(error)
+
+
+if cfg.video:
+    # Here, not first in an input function: where one fails Snakemake goes by what is there already.
+    for found in videos(cfg.own_name):
+        if contains_wildcard(found.path):
+            stop(
+                f"{found.path}: a name in braces means something to Snakemake; rename it"
+            )
 
 
 def video(wildcards):
@@ -99,6 +124,8 @@ def runs(method):
 
 def ways(dataset, method, without=()):
     """The paths' part for each way of choosing the epoch."""
+    if not cfg.trains(method):
+        return [""]
     policies = cfg.stage("select", dataset, method).policies
     parts = {policy: os.sep + policy for policy in policies}
     parts["last"] = ""
@@ -121,6 +148,8 @@ def crossed(method):
 
     Published features tell no face size, so they do not go together with filmed ones.
     """
+    if not cfg.trains(method):
+        return []
     kind = {
         name: cfg.datasets[name].layout == "features"
         for name in cfg.run_on(method)
@@ -157,6 +186,8 @@ def stage(name, without=(), of=None):
         dataset = getattr(wildcards, "dataset", None)
         run = getattr(wildcards, "run", None)
         settings = cfg.stage(of or name, dataset, run and method_of(run)).plain()
+        if name == "align" and dataset in EACH_PERSON:
+            settings["face"] = own.person(wildcards.video)
         if name == "train":
             settings["seed"] += runs(method_of(run)).index(run)
         settings = {key: value for key, value in settings.items() if key not in without}
@@ -175,7 +206,7 @@ def weights_of(detector):
     try:
         return faces.provenance(detector)
     except InputError as error:
-        raise WorkflowError(str(error)) from None
+        stop(error)
 
 
 def gpu_of(name):
@@ -222,7 +253,7 @@ def found_file(entry, name):
     try:
         return entry.file(name)
     except InputError as error:
-        raise WorkflowError(str(error)) from None
+        stop(error)
 
 
 def compared_file(wildcards):
@@ -242,28 +273,31 @@ def check_annotations():
     from mespot.check import check_annotation
 
     for name in CHECKED:
-        if cfg.video and name != cfg.own.dataset:
-            continue  # nothing is trained on it
         wildcards = SimpleNamespace(dataset=name)
         other = [Path(path) for path in compared_file(wildcards)] or [None]
         source = Path(annotation_file(wildcards))
         try:
             check_annotation(source, *other, videos(name), cfg.stage("decode", name))
         except InputError as error:
-            raise WorkflowError(str(error)) from None
+            stop(error)
+
+
+# Where the models that come with mespot stand; any other is a file of the user's.
+OF_MESPOT = {"auw_gcn": "networks.auw_gcn", "displacement": "spotting.displacement"}
 
 
 def network_of(method):
     """What names the method's model class, and the digest of its code if it is the user's own."""
     name = cfg.model(method)
     path, colon, _ = name.rpartition(":")
-    if name != "auw_gcn" and not (colon and Path(path).is_file()):
-        raise WorkflowError(
-            f"methods.{method}.model: {name!r}: auw_gcn or path/to/file.py:Class was expected"
+    if name not in OF_MESPOT and not (colon and Path(path).is_file()):
+        stop(
+            f"methods.{method}.model: {name!r}: one of {', '.join(OF_MESPOT)} or path/to/file.py:Class "
+            "was expected"
         )
     return {
         "name": name,
-        "code": file_digest(Path(path)) if colon else digest("networks.auw_gcn"),
+        "code": file_digest(Path(path)) if colon else digest(OF_MESPOT[name]),
     }
 
 
@@ -272,12 +306,12 @@ def check_folds(dataset, method):
     network_of(method)
     everyone = subjects(dataset)
     if "inner" in cfg.stage("select", dataset, method).policies and len(everyone) < 3:
-        raise WorkflowError(
+        stop(
             f"{dataset}: policy inner needs at least 3 subjects; it has {len(everyone)}"
         )
     start = cfg.stage("train", dataset, method).start
     if start and not apart(start.split("/")[0], dataset):
-        raise WorkflowError(
+        stop(
             f"methods.{method}.train.start: {start} has seen subjects that are left out of "
             f"{dataset}; start from a dataset of other people"
         )
@@ -316,6 +350,8 @@ def models_of_folds(wildcards):
 
     Across datasets it is the model of all subjects of the source.
     """
+    if not cfg.trains(method_of(wildcards.run)):
+        return []
     name = "epochs.pt" if wildcards.chosen else "model.pt"
     source = getattr(wildcards, "source", None)
     where = f"{R}/{source or wildcards.dataset}/{wildcards.run}/folds"
@@ -375,13 +411,10 @@ def shown():
 def results():
     """The table, the page, and for each dataset and method the model to use on new videos."""
     if not scores():
-        raise WorkflowError(
-            "no dataset has an annotation: nothing to train on; see docs/datasets.md"
-        )
+        stop("no dataset has an annotation: nothing to score; see docs/datasets.md")
     models = [
         f"{R}/{dataset}/{method}/folds/all/model.pt"
-        for method in cfg.methods
-        for dataset in cfg.run_on(method)
+        for dataset, method in cfg.trained()
     ]
     checks = [f"{R}/{dataset}/check.csv" for dataset in CHECKED]
     return [*checks, f"{R}/summary.csv", f"{R}/report/index.html", *models]
@@ -396,6 +429,8 @@ def own_run():
     """Where the intervals in one's own video stand, below its dataset's folder."""
     if not cfg.video:
         return "none"
+    if not cfg.own.dataset:
+        return cfg.own.method
     chosen = way_for_new(cfg.own.dataset, cfg.own.method)
     return f"{cfg.own.method}/cross/{cfg.own.dataset}{chosen}"
 
@@ -406,24 +441,58 @@ def own_results():
     return [f"{where}/{own_run()}/intervals.csv", f"{where}/report/index.html"]
 
 
-def print_result():
-    """What the stages warned of, where to look, and the headline table."""
-    names = [cfg.own_name] if cfg.video else labelled()
-    for log in [
-        log
-        for name in names
-        for part in (f"align/{name}/*", f"mdmo/{name}/*", f"annotation/{name}*")
-        for log in sorted(Path(f"{R}/logs").glob(f"{part}.log"))
-    ]:
-        for line in log.read_text().splitlines():
+def own_failures():
+    """A line for each video of one's own that failed."""
+    where = Path(f"{R}/{cfg.own_name}/mdmo")
+    return own.failures(where / f"{found.video}.h5" for found in videos(cfg.own_name))
+
+
+def print_warnings(dataset):
+    """What the stages warned of. A video that is no longer there has a log all the same."""
+    logs = [
+        Path(f"{R}/logs/{stage}/{dataset}/{found.video}.log")
+        for stage in ("align", "mdmo")
+        for found in videos(dataset)
+    ]
+    logs += sorted(Path(f"{R}/logs/annotation").glob(f"{dataset}*.log"))
+    for log in logs:
+        for line in log.read_text().splitlines() if log.exists() else []:
             if line.startswith("warning: "):
                 print(line)
-    if cfg.video:
-        intervals, page = own_results()
-        print(
-            f"\n{Path(intervals).read_text()}\nintervals: {intervals}\npage:      {page}"
-        )
+
+
+def print_own_result():
+    """What was spotted in one's own videos, and what failed."""
+    intervals, page = own_results()
+    if not Path(intervals).exists():
         return
+    print_warnings(cfg.own_name)
+    for line in own.passed_over(cfg.video):
+        print(f"warning: {line}")
+    features = Path(f"{R}/{cfg.own_name}/features.h5")
+    colour = sys.stdout.isatty()
+    print("", own.overview(Path(intervals), features, ["talking"], colour), sep="\n")
+    if len(videos(cfg.own_name)) == 1:
+        print("", own.listing(Path(intervals)), sep="\n")
+    print(f"\nintervals: {intervals}\npage:      {page}", flush=True)
+    if failed := own_failures():
+        stop(failed)
+
+
+def print_error():
+    """Where every video of one's own failed, why: the last line, not one among Snakemake's."""
+    if cfg.video and (failed := own_failures()):
+        if len(failed.splitlines()) == len(videos(cfg.own_name)):
+            stop(failed)
+
+
+def print_result():
+    """What the stages warned of, where to look, and the headline table."""
+    if cfg.video:
+        print_own_result()
+        return
+    for dataset in labelled():
+        print_warnings(dataset)
     for path in (Path(f"{R}/{name}/check.csv") for name in CHECKED):
         if path.exists():
             from mespot.check import counted

@@ -1,5 +1,5 @@
 rule spot:
-    """Spot in each left-out subject's videos with the model that has not seen them."""
+    """Spot in each left-out subject's videos with the model that has not seen them, or with no model."""
     input:
         features=f"{R}/{{dataset}}/features.h5",
         models=models_of_folds,
@@ -7,6 +7,7 @@ rule spot:
     output:
         intervals=f"{R}/{{dataset}}/{{run}}{{chosen}}/intervals.csv",
         curves=f"{R}/{{dataset}}/{{run}}{{chosen}}/curves.h5",
+        lanes=f"{R}/{{dataset}}/{{run}}{{chosen}}/lanes.csv",
     log:
         f"{R}/logs/spot/{{dataset}}/{{run}}{{chosen}}.log",
     benchmark:
@@ -21,6 +22,7 @@ rule spot:
     shell:
         "mespot spot --features {input.features:q} {params.models} {params.selection}"
         " --network {params.network[name]:q} --out {output.intervals:q} --curves {output.curves:q}"
+        " --lanes {output.lanes:q}"
         " --settings {params.stage[config]:q} 2> {log:q}"
 
 
@@ -33,6 +35,7 @@ rule spot_cross:
     output:
         intervals=f"{R}/{{dataset}}/{{run}}/cross/{{source}}{{chosen}}/intervals.csv",
         curves=f"{R}/{{dataset}}/{{run}}/cross/{{source}}{{chosen}}/curves.h5",
+        lanes=f"{R}/{{dataset}}/{{run}}/cross/{{source}}{{chosen}}/lanes.csv",
     log:
         f"{R}/logs/spot/{{dataset}}/{{run}}/from_{{source}}{{chosen}}.log",
     benchmark:
@@ -47,4 +50,5 @@ rule spot_cross:
     shell:
         "mespot spot --features {input.features:q} {params.models} {params.selection}"
         " --network {params.network[name]:q} --out {output.intervals:q} --curves {output.curves:q}"
+        " --lanes {output.lanes:q}"
         " --settings {params.stage[config]:q} 2> {log:q}"

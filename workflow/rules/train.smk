@@ -1,6 +1,5 @@
-for method in cfg.methods:
-    for dataset in cfg.run_on(method):
-        check_folds(dataset, method)
+for dataset, method in cfg.trained():
+    check_folds(dataset, method)
 
 
 rule train:

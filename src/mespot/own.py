@@ -1,0 +1,131 @@
+"""One's own videos: whether there is something to spot in, who is in the picture, what came of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+
+from mespot import errors
+from mespot.datasets import layouts
+from mespot.datasets.endings import visible
+from mespot.datasets.layouts import Video
+from mespot.errors import InputError
+from mespot.settings import Align
+
+# A video of which more than this share was left out is pointed at.
+MUCH = 0.2
+RED, PLAIN = "\033[31m", "\033[0m"
+
+
+def find(path: str) -> list[Video]:
+    """The videos of a path: a video file, a folder of videos or a folder of frames.
+
+    Raises InputError where there is none.
+    """
+    if "://" in path:
+        raise InputError(f"{path}: download the video first; a file or a folder was expected")
+    root = Path(path).expanduser()
+    if not root.exists():
+        raise InputError(f"{path}: no such video or folder; look for a slip in the path")
+    try:
+        if not any(isinstance(entry, Video) for entry in layouts.videos(root)):
+            there = ", ".join(sorted(entry.name for entry in visible(root))[:8])
+            raise InputError(
+                f"{path}: no video and no folder of frames in it; there are: {there or 'no entries'}"
+            )
+        return layouts.find("videos", root)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def passed_over(path: str) -> list[str]:
+    """A line for each folder in a path of one's own that holds no video where one may lie."""
+    _, misplaced = layouts.survey("videos", Path(path).expanduser())
+    return [f"{entry.path} is passed over: {entry.why}" for entry in misplaced]
+
+
+def tracks(videos: Iterable[Video], settings: Align, cache: Path) -> list[Video]:
+    """A video for each person in the picture: NAME__1, NAME__2 and so on, from the left.
+
+    Counting people takes seconds a video, and the Snakefile, which asks, is read again for many a
+    job: the answers are kept in `cache`, a JSON file. A video without a face, or that cannot be read,
+    is one track; the stages say what is wrong.
+    """
+    known = json.loads(cache.read_text()) if cache.exists() else {}
+    counts, found = {}, []
+    for video in videos:
+        state = Path(video.path).stat()
+        key = f"{video.path} {state.st_size} {state.st_mtime_ns} {settings.model_dump_json()}"
+        counts[key] = known.get(key) or _people(Path(video.path), settings)
+        for person in range(1, counts[key] + 1):
+            named = (f"{name}__{person}" for name in (video.subject, video.video))
+            found.append(Video(*named, video.path))
+    if counts != known:
+        from mespot.store import replacing
+
+        with replacing(cache) as temporary:
+            temporary.write_text(json.dumps(counts, indent=1) + "\n")
+    return found
+
+
+def _people(source: Path, settings: Align) -> int:
+    from mespot.align import faces_in
+
+    try:
+        return max(1, faces_in(source, settings))
+    except InputError:
+        return 1
+
+
+def person(video: str) -> int:
+    """Which person from the left, from 1, one of `tracks` follows."""
+    return int(video.rpartition("__")[2])
+
+
+def failures(files: Iterable[Path]) -> str:
+    """A line for each of the files, named by videos, that is a failure record."""
+    said = {path.stem: errors.failure(path) for path in files if path.exists()}
+    return "\n".join(
+        f"{video} failed: {' '.join(why.split())}" for video, why in said.items() if why
+    )
+
+
+def overview(intervals: Path, features: Path, not_counted: Collection[str], colour: bool) -> str:
+    """A line for each video: how many intervals of each type, and which share was left out.
+
+    Intervals with one of the remarks `not_counted` are told apart. With `colour`, for a terminal,
+    videos of which much was left out are red.
+    """
+    from mespot.feature_store import load
+    from mespot.intervals import TYPES, load_intervals
+
+    table = load_intervals(intervals)
+    remarks = (set(said.split("; ")) for said in table["remarks"].astype(str))
+    counts = ~table.index.isin([i for i, said in enumerate(remarks) if said & set(not_counted)])
+    rows, shares = [["video", *TYPES, "/".join(not_counted), "left out"]], [0.0]
+    for feature in load(features):
+        its = table["video"] == feature.video
+        of_types = [(its & counts & (table["type"] == type_)).sum() for type_ in TYPES]
+        shares.append(1 - feature.valid.mean())
+        last = f"{shares[-1]:.0%}"
+        rows.append([feature.video, *map(str, of_types), str((its & ~counts).sum()), last])
+    lines = _in_columns(rows)
+    red = [colour and share > MUCH for share in shares]
+    return "\n".join(f"{RED}{a}{PLAIN}" if b else a for a, b in zip(lines, red, strict=True))
+
+
+def listing(intervals: Path) -> str:
+    """The intervals as text, for people: times in seconds."""
+    from mespot.intervals import load_intervals
+
+    columns = ["type", "onset_s", "apex_s", "offset_s", "score", "regions", "remarks"]
+    table = load_intervals(intervals)[columns]
+    return table.to_string(index=False, float_format="%.2f") if len(table) else "no intervals"
+
+
+def _in_columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
+    ]
