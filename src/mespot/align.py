@@ -52,6 +52,8 @@ STALE = 0.9
 # The registered landmarks may lie this far from the first frame's, in inter-ocular distances,
 # before the face is placed anew by its landmarks.
 DRIFT = 0.3
+# Frames in which persons are counted.
+LOOKED_AT = 8
 # How far the forehead reaches above the brows, in inter-ocular distances.
 FOREHEAD = 0.6
 # Points that expressions move little: bridge of the nose, nostrils, corners of the eyes.
@@ -80,9 +82,11 @@ def align(decoded: Path, out_video: Path, out_h5: Path, settings: Align) -> None
     """Write the aligned crop (grey, S x S, FFV1) and how it was come by.
 
     The HDF5 file holds `transform` (T, 2, 3) from decoded px to crop px, `valid` (T,), `repeat`
-    (T,), `resemblance` (T,) 0 to 1 and `box` (4,) decoded px with attribute `reference_frame`.
-    Where no face is to be trusted the transform is interpolated and `valid` is False. Raises
-    InputError where no frame shows a face.
+    (T,), `resemblance` (T,) 0 to 1, `box` (4,) decoded px with attribute `reference_frame`, and
+    `source_frame` (T,), the number in the source of the frame that is shown; attributes
+    `source_fps` (frames/s on average), `start_s` (when frame 0 is shown, s from the source's first) and
+    `decoded_scale` (decoded px for a source px, in x and y). Where no face is to be trusted the
+    transform is interpolated and `valid` is False. Raises InputError where no frame shows a face.
     """
     detector = faces.face_detector(settings)
     info = video.info(decoded)
@@ -94,6 +98,7 @@ def align(decoded: Path, out_video: Path, out_h5: Path, settings: Align) -> None
     _say_what_is_marked(decoded, valid)
     crops = draw(decoded, transform, reference, settings)
     video.write(out_video, crops, info.fps, info.source)
+    origin = info.origin or video.Origin(0.0, info.fps, (1.0, 1.0), list(range(info.n_frames)))
     with store.create(
         out_h5,
         stage=STAGE,
@@ -101,12 +106,16 @@ def align(decoded: Path, out_video: Path, out_h5: Path, settings: Align) -> None
         units="px",
         fps=info.fps,
         source=info.source,
+        source_fps=origin.fps,
+        start_s=origin.start_s,
+        decoded_scale=origin.scale,
         **faces.provenance(settings.detector),
     ) as file:
         file["transform"] = transform
         file["valid"] = valid
         file["repeat"] = repeat
         file["resemblance"] = resemblance
+        file["source_frame"] = np.array(origin.frames, np.int32)
         file["box"] = reference.box
         file["box"].attrs["reference_frame"] = reference.frame
 
@@ -146,24 +155,31 @@ def mean_over_time(values: np.ndarray, width: int) -> np.ndarray:
 def find_reference(
     decoded: Path, info: video.Info, detector: faces.FaceDetector, settings: Align
 ) -> Reference:
-    """The first frame whose largest face is free, its box and the crop around it.
+    """The first frame in which the face that `settings.face` means is free, its box and the crop around it.
 
-    Frames are probed every PROBE seconds; once a face is there, those just before are looked at.
+    Frames are probed every PROBE seconds; once the face is there, those just before are looked at.
     Raises InputError where there is none; warns on stderr where there are several faces.
     """
     every = max(1, round(PROBE * info.fps))
     unseen: list[tuple[int, np.ndarray]] = []
-    covered = None
+    covered, most = None, 0
     for t, frame in enumerate(video.read(decoded)):
         unseen.append((t, frame))
         if t % every and t < info.n_frames - 1:
             continue
         boxes = detector(frame)
-        if _free_points(frame, boxes, settings) is not None:
+        box = faces.person(boxes, settings.face)
+        if _free_points(frame, box, settings) is not None:
             return _first_of(unseen, decoded, detector, settings)
-        if len(boxes) and covered is None:
+        most = max(most, len(boxes))
+        if box is not None and covered is None:
             covered = t
         unseen = []
+    if most and covered is None:
+        raise InputError(
+            f"{decoded}: at most {most} faces found together in a frame; align.face is {settings.face}, "
+            f"counted from the left: set it to {most} or less"
+        )
     seen = "" if covered is None else f" but a covered one (frame {covered})"
     raise InputError(
         f"{decoded}: no face found in any of its {info.n_frames} frames{seen}; a face of at least "
@@ -180,30 +196,43 @@ def _first_of(
     """The reference among frames of which the last has a free face."""
     for t, frame in unseen:  # noqa: B007
         boxes = detector(frame)
-        points = _free_points(frame, boxes, settings)
+        box = faces.person(boxes, settings.face)
+        points = _free_points(frame, box, settings)
         if points is not None:
             break
     if len(boxes) > 1:
-        _warn_of_several(decoded, t, boxes)
-    return Reference(t, boxes[0], points, crop_transform(boxes[0], settings))
+        _warn_of_several(decoded, t, boxes, settings)
+    return Reference(t, box, points, crop_transform(box, settings))
 
 
-def _warn_of_several(decoded: Path, frame: int, boxes: np.ndarray) -> None:
+def _warn_of_several(decoded: Path, frame: int, boxes: np.ndarray, settings: Align) -> None:
+    from_left = boxes[np.argsort(boxes[:, 0] + boxes[:, 2], kind="stable")]
     listed = ", ".join(
-        f"x {x0:.0f} to {x1:.0f}, y {y0:.0f} to {y1:.0f}" for x0, y0, x1, y1 in boxes
+        f"x {x0:.0f} to {x1:.0f}, y {y0:.0f} to {y1:.0f}" for x0, y0, x1, y1 in from_left
     )
     print(
-        f"warning: {decoded.stem}: {len(boxes)} faces in frame {frame} ({listed}); the largest, named first, is "
-        "followed",
+        f"warning: {decoded.stem}: {len(boxes)} faces in frame {frame}, from the left: {listed}; "
+        f"followed: {settings.face} (align.face)",
         file=sys.stderr,
     )
 
 
-def _free_points(frame: np.ndarray, boxes: np.ndarray, settings: Align) -> np.ndarray | None:
-    """The points (68, 2) px of the largest face; None if there is none or it is covered."""
-    if not len(boxes):
+def faces_in(source: Path, settings: Align) -> int:
+    """How many persons a video file or folder of frames shows together.
+
+    The largest number of faces that at least two of LOOKED_AT frames spread over it show. Raises
+    InputError where it cannot be read.
+    """
+    detector = faces.face_detector(settings)
+    numbers = sorted(len(detector(frame)) for frame in video.sample(source, LOOKED_AT))
+    return numbers[-2] if len(numbers) > 1 else sum(numbers)
+
+
+def _free_points(frame: np.ndarray, box: np.ndarray | None, settings: Align) -> np.ndarray | None:
+    """The points (68, 2) px of the face in a box (4,); None if there is none or it is covered."""
+    if box is None:
         return None
-    points, apart = consistent_points(grey(frame), boxes[0])
+    points, apart = consistent_points(grey(frame), box)
     agreement = min(_agreement(_lost(apart), DISAGREEMENT), _agreement(_scatter(apart), SCATTER))
     return points if agreement >= settings.min_resemblance else None
 
@@ -320,10 +349,11 @@ class Box:
         return _agreement(_lost(self.apart), DISAGREEMENT)
 
     def _detect(self, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
-        """Box (4,) and points (68, 2), decoded px, of the largest face, if it is free."""
-        boxes = self.detector(frame)
-        points = _free_points(frame, boxes, self.settings)
-        return (None, None) if points is None else (boxes[0], points)
+        """Box (4,) and points (68, 2), decoded px, of the face nearest to the last one, if it is free."""
+        last = moved(invert(self.transform), self.points).mean(0)
+        box = faces.nearest(self.detector(frame), last)
+        points = _free_points(frame, box, self.settings)
+        return (None, None) if points is None else (box, points)
 
 
 class Similarity(Box):
