@@ -3,10 +3,11 @@
 Landmarks jitter by more than a micro-expression moves, so they only give the rough start: the
 picture itself is registered (`faces.register`), on the part of the face that moves with the skull.
 
-Each frame is judged by a sign that knows neither the person nor the pose: the landmarks are found
-again from shifted boxes. On a free face the regression ends at the same places wherever it starts;
-behind a hand, or without a face, each start ends somewhere else. These landmarks are dlib's, whoever
-finds the box: what they tell was measured with them.
+Whether a face is free is judged by a sign that knows neither the person nor the pose: the landmarks
+are found again from shifted boxes. On a free face the regression ends at the same places wherever it
+starts; without a face each start ends somewhere else, and behind a hand those points do that it hides.
+A mouth wide open draws the eyes' points along, a hand before the mouth leaves them: so eyes and mouth
+are compared. These landmarks are dlib's, whoever finds the box: what they tell was measured with them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from scipy.ndimage import uniform_filter1d
 
 from mespot import faces, store, video
 from mespot.errors import InputError
@@ -30,16 +32,28 @@ from mespot.settings import Align
 STAGE = "align"
 # While there is no face the detector is asked this often, s: it costs as much as several frames.
 PROBE = 0.2
-# Landmarks that disagree this far, in inter-ocular distances, resemble a face by one half: free
-# faces stay below 0.0095, through smiles, blinks and tilts; a hand mostly gives 0.015 to 0.15.
-DISAGREEMENT = 0.0135
-# A face seen for less than this, s, between frames that show none is not trusted.
-MOMENT = 0.2
+# How often the landmarks are found again from shifted boxes, s: half of align's time at 30 frames/s
+# if each frame were asked.
+LOOK = 1 / 15
+# Where two of nose, eyes and mouth disagree this far, in inter-ocular distances, a face is resembled by
+# one half: free faces stay below 0.033, a cut or a face turned away gives 0.05 to 0.2.
+DISAGREEMENT = 0.04
+# Mean over WHILE s of how far the mouth's points disagree beyond twice the eyes', or the eyes' beyond
+# twice the mouth's, that resembles a face by one half: free faces stay below 0.0022, also with the mouth
+# wide open; a hand before the mouth gives 0.003 to 0.015. A frame counts for SCATTERED at most.
+SCATTER = 0.005
+SCATTERED = 3 * SCATTER
+WHILE = 0.5
+# A face seen for less than this, s, between frames that show none is not trusted; nor is a free one
+# for less than GLIMPSE between frames in which it is covered.
+MOMENT, GLIMPSE = 0.2, 1.0
 # A picture that correlates less than this with its template becomes the next template.
 STALE = 0.9
 # The registered landmarks may lie this far from the first frame's, in inter-ocular distances,
 # before the face is placed anew by its landmarks.
 DRIFT = 0.3
+# Frames in which persons are counted.
+LOOKED_AT = 8
 # How far the forehead reaches above the brows, in inter-ocular distances.
 FOREHEAD = 0.6
 # Points that expressions move little: bridge of the nose, nostrils, corners of the eyes.
@@ -60,6 +74,7 @@ class Found(NamedTuple):
 
     transform: np.ndarray  # (2, 3) from decoded px to crop px
     resemblance: float  # 0 to 1
+    scatter: float = np.nan  # of eyes or mouth beyond the other's, inter-ocular distances
     placed: bool = True  # whether the transform is this frame's own, not held since another
 
 
@@ -67,21 +82,23 @@ def align(decoded: Path, out_video: Path, out_h5: Path, settings: Align) -> None
     """Write the aligned crop (grey, S x S, FFV1) and how it was come by.
 
     The HDF5 file holds `transform` (T, 2, 3) from decoded px to crop px, `valid` (T,), `repeat`
-    (T,), `resemblance` (T,) 0 to 1 and `box` (4,) decoded px with attribute `reference_frame`.
-    Where no face is to be trusted the transform is interpolated and `valid` is False. Raises
-    InputError where no frame shows a face.
+    (T,), `resemblance` (T,) 0 to 1, `box` (4,) decoded px with attribute `reference_frame`, and
+    `source_frame` (T,), the number in the source of the frame that is shown; attributes
+    `source_fps` (frames/s on average), `start_s` (when frame 0 is shown, s from the source's first) and
+    `decoded_scale` (decoded px for a source px, in x and y). Where no face is to be trusted the
+    transform is interpolated and `valid` is False. Raises InputError where no frame shows a face.
     """
     detector = faces.face_detector(settings)
     info = video.info(decoded)
     reference = find_reference(decoded, info, detector, settings)
     found, repeat = follow_face(decoded, info, reference, detector, settings)
-    resemblance = np.array([one.resemblance for one in found])
-    valid = _lasting(resemblance >= settings.min_resemblance, MOMENT * info.fps)
+    resemblance, valid = judge(found, info.fps, settings.min_resemblance)
     placed = valid & [one.placed for one in found]
     transform = bridge_transforms(np.array([one.transform for one in found]), placed, settings.size)
     _say_what_is_marked(decoded, valid)
     crops = draw(decoded, transform, reference, settings)
     video.write(out_video, crops, info.fps, info.source)
+    origin = info.origin or video.Origin(0.0, info.fps, (1.0, 1.0), list(range(info.n_frames)))
     with store.create(
         out_h5,
         stage=STAGE,
@@ -89,37 +106,80 @@ def align(decoded: Path, out_video: Path, out_h5: Path, settings: Align) -> None
         units="px",
         fps=info.fps,
         source=info.source,
+        source_fps=origin.fps,
+        start_s=origin.start_s,
+        decoded_scale=origin.scale,
         **faces.provenance(settings.detector),
     ) as file:
         file["transform"] = transform
         file["valid"] = valid
         file["repeat"] = repeat
         file["resemblance"] = resemblance
+        file["source_frame"] = np.array(origin.frames, np.int32)
         file["box"] = reference.box
         file["box"].attrs["reference_frame"] = reference.frame
+
+
+def judge(found: list[Found], fps: float, least: float) -> tuple[np.ndarray, np.ndarray]:
+    """How well each frame resembles a free face (T,), and whether it is to be trusted (T,) bool.
+
+    Not trusted are frames that resemble one by less than `least`, a face seen for less than MOMENT
+    between them, and a face that is covered: from the first frame to the last whose points scatter,
+    where they do so on average, if it is twice as much at some time. A hand that hides the face, less
+    than GLIMPSE after it did, has not gone between.
+    """
+    alone = np.array([one.scatter for one in found])
+    on_average = mean_over_time(alone, round(WHILE * fps))
+    resemblance = np.array([one.resemblance for one in found])
+    limit = SCATTER * np.sqrt(1 / max(least, 1e-9) - 1)
+    free = np.ones(len(found), bool)
+    for start, end in _runs(on_average > limit / 2):
+        scattered = start + np.flatnonzero(alone[start:end] > limit / 2)
+        if on_average[start:end].max() > limit and len(scattered):
+            free[scattered[0] : scattered[-1] + 1] = False
+    free = _lasting(free, GLIMPSE * fps)
+    valid = _lasting((resemblance >= least) & free, MOMENT * fps)
+    return np.where(
+        free, resemblance, np.minimum(resemblance, _agreement(on_average, SCATTER))
+    ), valid
+
+
+def mean_over_time(values: np.ndarray, width: int) -> np.ndarray:
+    """Mean (T,) of the values that are no NaN in the `width` frames around each; 0 of none."""
+    known = ~np.isnan(values)
+    total = uniform_filter1d(np.where(known, values, 0), width | 1, mode="constant")
+    share = uniform_filter1d(known.astype(float), width | 1, mode="constant")
+    return np.divide(total, share, out=np.zeros_like(total), where=share > 1e-9)
 
 
 def find_reference(
     decoded: Path, info: video.Info, detector: faces.FaceDetector, settings: Align
 ) -> Reference:
-    """The first frame whose largest face is free, its box and the crop around it.
+    """The first frame in which the face that `settings.face` means is free, its box and the crop around it.
 
-    Frames are probed every PROBE seconds; once a face is there, those just before are looked at.
+    Frames are probed every PROBE seconds; once the face is there, those just before are looked at.
     Raises InputError where there is none; warns on stderr where there are several faces.
     """
     every = max(1, round(PROBE * info.fps))
     unseen: list[tuple[int, np.ndarray]] = []
-    covered = None
+    covered, most = None, 0
     for t, frame in enumerate(video.read(decoded)):
         unseen.append((t, frame))
         if t % every and t < info.n_frames - 1:
             continue
         boxes = detector(frame)
-        if _free_points(frame, boxes, settings) is not None:
+        box = faces.person(boxes, settings.face)
+        if _free_points(frame, box, settings) is not None:
             return _first_of(unseen, decoded, detector, settings)
-        if len(boxes) and covered is None:
+        most = max(most, len(boxes))
+        if box is not None and covered is None:
             covered = t
         unseen = []
+    if most and covered is None:
+        raise InputError(
+            f"{decoded}: at most {most} faces found together in a frame; align.face is {settings.face}, "
+            f"counted from the left: set it to {most} or less"
+        )
     seen = "" if covered is None else f" but a covered one (frame {covered})"
     raise InputError(
         f"{decoded}: no face found in any of its {info.n_frames} frames{seen}; a face of at least "
@@ -136,31 +196,45 @@ def _first_of(
     """The reference among frames of which the last has a free face."""
     for t, frame in unseen:  # noqa: B007
         boxes = detector(frame)
-        points = _free_points(frame, boxes, settings)
+        box = faces.person(boxes, settings.face)
+        points = _free_points(frame, box, settings)
         if points is not None:
             break
     if len(boxes) > 1:
-        _warn_of_several(decoded, t, boxes)
-    return Reference(t, boxes[0], points, crop_transform(boxes[0], settings))
+        _warn_of_several(decoded, t, boxes, settings)
+    return Reference(t, box, points, crop_transform(box, settings))
 
 
-def _warn_of_several(decoded: Path, frame: int, boxes: np.ndarray) -> None:
+def _warn_of_several(decoded: Path, frame: int, boxes: np.ndarray, settings: Align) -> None:
+    from_left = boxes[np.argsort(boxes[:, 0] + boxes[:, 2], kind="stable")]
     listed = ", ".join(
-        f"x {x0:.0f} to {x1:.0f}, y {y0:.0f} to {y1:.0f}" for x0, y0, x1, y1 in boxes
+        f"x {x0:.0f} to {x1:.0f}, y {y0:.0f} to {y1:.0f}" for x0, y0, x1, y1 in from_left
     )
     print(
-        f"warning: {decoded.stem}: {len(boxes)} faces in frame {frame} ({listed}); the largest, named first, is "
-        "followed",
+        f"warning: {decoded.stem}: {len(boxes)} faces in frame {frame}, from the left: {listed}; "
+        f"followed: {settings.face} (align.face)",
         file=sys.stderr,
     )
 
 
-def _free_points(frame: np.ndarray, boxes: np.ndarray, settings: Align) -> np.ndarray | None:
-    """The points (68, 2) px of the largest face; None if there is none or it is covered."""
-    if not len(boxes):
+def faces_in(source: Path, settings: Align) -> int:
+    """How many persons a video file or folder of frames shows together.
+
+    The largest number of faces that at least two of LOOKED_AT frames spread over it show. Raises
+    InputError where it cannot be read.
+    """
+    detector = faces.face_detector(settings)
+    numbers = sorted(len(detector(frame)) for frame in video.sample(source, LOOKED_AT))
+    return numbers[-2] if len(numbers) > 1 else sum(numbers)
+
+
+def _free_points(frame: np.ndarray, box: np.ndarray | None, settings: Align) -> np.ndarray | None:
+    """The points (68, 2) px of the face in a box (4,); None if there is none or it is covered."""
+    if box is None:
         return None
-    points, apart = consistent_points(grey(frame), boxes[0])
-    return points if _agreement(apart) >= settings.min_resemblance else None
+    points, apart = consistent_points(grey(frame), box)
+    agreement = min(_agreement(_lost(apart), DISAGREEMENT), _agreement(_scatter(apart), SCATTER))
+    return points if agreement >= settings.min_resemblance else None
 
 
 def crop_transform(box: np.ndarray, settings: Align) -> np.ndarray:
@@ -213,7 +287,9 @@ class Box:
         self.first_points = self.points = moved(reference.transform, reference.points)
         self.first_box = moved(reference.transform, reference.box.reshape(2, 2)).ravel()
         self.probe_every = max(1, round(PROBE * fps))
+        self.look_every = max(1, round(LOOK * fps))
         self.lost_for = 0
+        self.apart = np.zeros(3)
         self.n_seen = 0
 
     def find(self, frame: np.ndarray) -> Found:
@@ -222,6 +298,7 @@ class Box:
         The detector also looks in every n-th frame that is not the first.
         """
         picture = Picture(grey(frame), self.scale_of)
+        self.looks = self.n_seen % self.look_every == 0
         every = self.settings.every
         self.placed = not every or self.n_seen == 0
         if every and self.n_seen and self.n_seen % every == 0:
@@ -245,28 +322,38 @@ class Box:
 
     def _track(self, picture: Picture) -> Found:
         crop = picture.crop(self.transform, self.settings.size)
-        return Found(self.transform, self._look(crop), self.placed)
+        return self._found(self.transform, self._look(crop))
+
+    def _found(self, transform: np.ndarray, resemblance: float) -> Found:
+        """What is found under a transform. Points of a lost face scatter by chance: they tell nothing."""
+        lost = resemblance < self.settings.min_resemblance
+        return Found(transform, resemblance, np.nan if lost else _scatter(self.apart), self.placed)
 
     def _search(self, frame: np.ndarray, picture: Picture) -> Found | None:
         _, points = self._detect(frame)
         if points is None:
             return None
-        self.points = moved(self.transform, points)
+        self.points, self.looks = moved(self.transform, points), True
         return self._track(picture)
 
     def _look(self, crop: np.ndarray) -> float:
-        """How well a face is resembled where the last one was; its points become the last."""
-        box = moved_box(self.first_box, self.first_points, self.points)
-        points, apart = consistent_points(crop, box)
-        if _agreement(apart) >= self.settings.min_resemblance:
-            self.points = points
-        return _agreement(apart)
+        """How well a face is resembled where the last one was; its points become the last.
+
+        Between two looks what the last one told holds.
+        """
+        if self.looks:
+            box = moved_box(self.first_box, self.first_points, self.points)
+            points, self.apart = consistent_points(crop, box)
+            if _agreement(_lost(self.apart), DISAGREEMENT) >= self.settings.min_resemblance:
+                self.points = points
+        return _agreement(_lost(self.apart), DISAGREEMENT)
 
     def _detect(self, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
-        """Box (4,) and points (68, 2), decoded px, of the largest face, if it is free."""
-        boxes = self.detector(frame)
-        points = _free_points(frame, boxes, self.settings)
-        return (None, None) if points is None else (boxes[0], points)
+        """Box (4,) and points (68, 2), decoded px, of the face nearest to the last one, if it is free."""
+        last = moved(invert(self.transform), self.points).mean(0)
+        box = faces.nearest(self.detector(frame), last)
+        points = _free_points(frame, box, self.settings)
+        return (None, None) if points is None else (box, points)
 
 
 class Similarity(Box):
@@ -295,7 +382,7 @@ class Similarity(Box):
         transform, correlation = self._register(picture, start)
         if correlation < STALE:  # another pose than the template's
             self.template, transform, correlation = None, start, 1.0
-        self.points = moved(transform, points)
+        self.points, self.looks = moved(transform, points), True
         return self._settle(picture, transform, correlation)
 
     def _register(self, picture: Picture, start: np.ndarray) -> tuple[np.ndarray, float]:
@@ -308,11 +395,12 @@ class Similarity(Box):
     def _settle(self, picture: Picture, transform: np.ndarray, correlation: float) -> Found:
         """Judge a registration; where it is good, go on from it."""
         crop = picture.crop(transform, self.settings.size)
-        found = Found(transform, min(self._look(crop), correlation))
+        found = self._found(transform, min(self._look(crop), correlation))
         if found.resemblance < self.settings.min_resemblance:
             return found
         self.transform = transform
-        if self.template is None or correlation < STALE:
+        # A hand in the template would hold the face where the hand is.
+        if self.template is None or (correlation < STALE and _scatter(self.apart) < SCATTER):
             self.template = Template(crop, skull_region(self.points, self.settings.size))
         if self._drift() > DRIFT:
             placed = fit_similarity(self.points[STABLE], self.first_points[STABLE])
@@ -441,9 +529,20 @@ def _say_what_is_marked(decoded: Path, valid: np.ndarray) -> None:
         )
 
 
-def _agreement(apart: float) -> float:
-    """How well a face is resembled whose landmarks disagree by `apart`, 0 to 1."""
-    return 1 / (1 + (apart / DISAGREEMENT) ** 2)
+def _agreement(apart: np.ndarray, half: float) -> np.ndarray:
+    """How well a face is resembled whose landmarks disagree by `apart`: 0 to 1, 0.5 at `half`."""
+    return 1 / (1 + (apart / half) ** 2)
+
+
+def _lost(apart: np.ndarray) -> float:
+    """How far two of nose, eyes and mouth disagree: an expression moves no two of them so far."""
+    return float(np.sort(apart)[1])
+
+
+def _scatter(apart: np.ndarray) -> float:
+    """How far eyes or mouth disagree beyond twice the other's, from 0 to SCATTERED."""
+    _, eyes, mouth = apart
+    return float(np.clip(max(mouth - 2 * eyes, eyes - 2 * mouth), 0, SCATTERED))
 
 
 def moved(transform: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -222,6 +222,7 @@ class Config(Settings):
             entry = self.datasets[dataset]
             if stage == "decode":
                 settings = {"fps": entry.fps, "frames_fps": entry.frames_fps}
+                settings["align"] = self.stage("align", dataset).plain()
             settings |= entry.settings.get(section, {})
         for link in lineage:
             settings |= (self.methods[link].datasets or {}).get(dataset, {}).get(stage, {})

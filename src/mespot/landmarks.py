@@ -86,16 +86,16 @@ def find(
     return points
 
 
-def consistent_points(image: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, float]:
+def consistent_points(image: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """dlib's 68 points (68, 2) px of the face in `box`, and how far other starting boxes disagree.
 
-    The disagreement, in inter-ocular distances, is the median distance from the median point,
-    its mean over nose, eyes or mouth, whichever is largest.
+    The disagreement (3,) is that of nose, eyes and mouth in inter-ocular distances: the median
+    distance from the median point, its mean over the group's points.
     """
     found = points_from(image, box, STARTS)
     middle = np.median(found, axis=0)
     apart = np.median(np.linalg.norm(found - middle, axis=2), axis=0) / inter_ocular(middle)
-    return found[0], float(max(apart[group].mean() for group in GROUPS))
+    return found[0], np.array([apart[group].mean() for group in GROUPS])
 
 
 def moved_box(box: np.ndarray, points: np.ndarray, now: np.ndarray) -> np.ndarray:

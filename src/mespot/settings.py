@@ -50,28 +50,34 @@ class Demo(Settings):
     ]
 
 
+class Align(Settings):
+    mode: Literal["box", "similarity"] = "similarity"
+    size: Annotated[int, Field(ge=64, le=1024)] = 224
+    margin: Annotated[float, Field(ge=0)] = 0.25
+    detector: Literal["dlib", "retinaface"] = "dlib"
+    face: Literal["largest", "left", "right"] | Count = "largest"  # a number: from the left, from 1
+    every: Annotated[int, Field(ge=0)] = 0  # frames; 0: the first alone
+    min_resemblance: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+
 class Decode(Settings):
     fps: Positive = 30.0
     frames_fps: Positive | None = None
-    # The span of the source that is taken, s.
+    # The part that is decoded, in seconds from the source's first frame; None: from there, to its end.
     from_s: Annotated[float, Field(ge=0)] | None = None
     to_s: Positive | None = None
+    align: Align | None = None  # what the frames are for; None: they keep their size and colour
 
     @property
     def frames_per_row(self) -> float:
         """How many frames of a folder, or of a spreadsheet, make one at the working rate."""
         return (self.frames_fps or self.fps) / self.fps
 
-
-class Align(Settings):
-    mode: Literal["box", "similarity"] = "similarity"
-    # Which of several faces in the picture; a number counts from the left, from 1.
-    face: Literal["largest", "left", "right"] | Count = "largest"
-    size: Annotated[int, Field(ge=64, le=1024)] = 224
-    margin: Annotated[float, Field(ge=0)] = 0.25
-    detector: Literal["dlib", "retinaface"] = "dlib"
-    every: Annotated[int, Field(ge=0)] = 0  # frames; 0: the first alone
-    min_resemblance: Annotated[float, Field(ge=0, le=1)] = 0.5
+    @model_validator(mode="after")
+    def _in_order(self) -> Decode:
+        if self.to_s is not None and self.to_s <= (self.from_s or 0):
+            raise ValueError(f"to_s: {self.to_s} is not after from_s, {self.from_s}")
+        return self
 
 
 class Landmarks(Settings):

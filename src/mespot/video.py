@@ -1,11 +1,16 @@
-"""Frames in and out of files: any video or folder of frames in, lossless FFV1 out."""
+"""Frames in and out of files: any video or folder of frames in, lossless FFV1 out.
+
+What later stages must know of the source stands in the file's tags: SOURCE, its fingerprint, and
+ORIGIN, JSON of an `Origin`.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -24,12 +29,22 @@ EIGHT_BITS = {"L", "RGB", "RGBA", "LA", "P", "1"}
 EARLY = 0.5
 
 
+class Origin(NamedTuple):
+    """Where the frames of a decoded video come from."""
+
+    start_s: float  # when its first frame is shown, seconds from the source's first frame
+    fps: float  # the source's rate, on average
+    scale: tuple[float, float]  # px of a frame for a px of the source, in x and y
+    frames: list[int]  # number in the source, from 0, of each frame
+
+
 class Info(NamedTuple):
     fps: float
     n_frames: int
     width: int
     height: int
     source: str  # fingerprint of the file or folder that the user gave
+    origin: Origin | None = None  # of a video that `decode` wrote
 
 
 def read_folder(folder: Path, first: int | None = None) -> Iterator[np.ndarray]:
@@ -39,26 +54,32 @@ def read_folder(folder: Path, first: int | None = None) -> Iterator[np.ndarray]:
     """
     first_shape = None
     for path in frame_files(folder, first):
-        try:
-            with Image.open(path) as image:
-                mode = image.mode
-                upright = ImageOps.exif_transpose(image)
-                frame = np.asarray(upright if mode == "L" else upright.convert("RGB"))
-        except (UnidentifiedImageError, OSError, SyntaxError) as error:
-            raise InputError(
-                f"{path}: frame cannot be read ({error}); "
-                f"a whole image was expected ({path.stat().st_size} bytes are there): copy it again"
-            ) from None
-        if mode not in EIGHT_BITS:
-            raise InputError(
-                f"{path}: frame is of mode {mode}; 8 bits a channel were expected: convert the frames"
-            )
+        frame = read_image(path)
         first_shape = first_shape or frame.shape
         if frame.shape != first_shape:
             raise InputError(
                 f"{path}: frame is {frame.shape}, the first of its folder {first_shape}"
             )
         yield frame
+
+
+def read_image(path: Path) -> np.ndarray:
+    """A frame, (H, W) or (H, W, 3) uint8, upright. Raises InputError."""
+    try:
+        with Image.open(path) as image:
+            mode = image.mode
+            upright = ImageOps.exif_transpose(image)
+            frame = np.asarray(upright if mode == "L" else upright.convert("RGB"))
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise InputError(
+            f"{path}: frame cannot be read ({error}); "
+            f"a whole image was expected ({path.stat().st_size} bytes are there): copy it again"
+        ) from None
+    if mode not in EIGHT_BITS:
+        raise InputError(
+            f"{path}: frame is of mode {mode}; 8 bits a channel were expected: convert the frames"
+        )
+    return frame
 
 
 def frame_files(folder: Path, first: int | None = None) -> list[Path]:
@@ -95,10 +116,15 @@ def frame_files(folder: Path, first: int | None = None) -> list[Path]:
 
 
 def read_timed(path: Path) -> Iterator[tuple[float, np.ndarray]]:
+    """The frames of a video file, upright, with the time at which each appears: see `timed_frames`."""
+    return ((time, pixels(frame)) for time, frame in timed_frames(path))
+
+
+def timed_frames(path: Path) -> Iterator[tuple[float, av.VideoFrame]]:
     """The frames of a video file with the time, in seconds from the first, at which each appears.
 
-    Upright: rotation metadata is honoured. The last item is (end of the video, last frame again).
-    Raises InputError for what cannot be decoded, naming the frame.
+    Their `pixels` are not made yet. The last item is (end of the video, last frame again). Raises
+    InputError for what cannot be decoded, naming the frame.
     """
     n = packets = 0
     try:
@@ -122,8 +148,7 @@ def read_timed(path: Path) -> Iterator[tuple[float, np.ndarray]]:
                     if start is None:
                         start = frame.time or 0.0
                     time = frame.time - start if frame.time is not None else n * length
-                    picture = _upright(frame)
-                    yield time, picture
+                    yield time, frame
                     n += 1
     except av.FFmpegError as error:
         raise InputError(
@@ -141,24 +166,73 @@ def read_timed(path: Path) -> Iterator[tuple[float, np.ndarray]]:
             f"{path}: ends after {time + length:.1f} s (frame {n}), its header announces "
             f"{duration:.1f} s: it is cut off; copy it again"
         )
-    yield time + length, picture
+    yield time + length, frame
 
 
-def _upright(frame: av.VideoFrame) -> np.ndarray:
-    grey = frame.format.name.startswith("gray")
+def sample(path: Path, number: int) -> Iterator[np.ndarray]:
+    """Up to `number` frames, spread over a video file or a folder of frames. Raises InputError.
+
+    Of a video file they are key frames where those differ, which are quickly reached.
+    """
+    if path.is_dir():
+        files = frame_files(path)
+        for k in np.unique(np.linspace(0, len(files) - 1, number).astype(int)):
+            yield read_image(files[k])
+        return
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise InputError(f"{path}: no video stream in it; a video was expected")
+            first, length = container.start_time or 0, container.duration or 0
+            seen = -1.0
+            for k in range(number):
+                target = first + length * k // number
+                container.seek(target)
+                for frame in container.decode(video=0):
+                    time = frame.time or 0.0
+                    if time > seen or time >= target / av.time_base:
+                        break
+                else:
+                    return
+                if time > seen:
+                    seen = time
+                    yield pixels(frame)
+    except av.FFmpegError as error:
+        raise InputError(
+            f"{path}: cannot be decoded ({error}); copy or export the video again"
+        ) from None
+
+
+def average_rate(path: Path) -> float:
+    """Frames/s of a video file, on average."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        return float(stream.average_rate or stream.guessed_rate or 25)
+
+
+def pixels(frame: av.VideoFrame, grey: bool = False) -> np.ndarray:
+    """A frame's pixels upright, (H, W) grey if it or the wish is, else (H, W, 3) RGB uint8."""
+    grey = grey or frame.format.name.startswith("gray")
     picture = frame.to_ndarray(format="gray" if grey else "rgb24")
     turns = round((frame.rotation or 0) / 90)  # counter-clockwise, as np.rot90
     return np.ascontiguousarray(np.rot90(picture, turns)) if turns % 4 else picture
 
 
-def write(path: Path, frames: Iterable[np.ndarray], fps: float, source: str) -> int:
-    """Write frames, (H, W) grey or (H, W, 3) RGB, losslessly (FFV1); how many there were."""
+def write(
+    path: Path,
+    frames: Iterable[np.ndarray],
+    fps: float,
+    source: str,
+    origin: Callable[[], Origin] | None = None,
+) -> int:
+    """Write frames, (H, W) grey or (H, W, 3) RGB, losslessly (FFV1); how many there were.
+
+    `source` is the fingerprint of what they come from; `origin` is asked once all are drawn.
+    """
+    tags = {"SOURCE": source}
     n = 0
     with replacing(path) as temporary:
-        with av.open(
-            str(temporary), "w", format="matroska", options={"fflags": "+bitexact"}
-        ) as file:
-            file.metadata["SOURCE"] = source
+        with _matroska(temporary, tags) as file:
             stream = None
             for frame in frames:
                 if stream is None:
@@ -174,7 +248,29 @@ def write(path: Path, frames: Iterable[np.ndarray], fps: float, source: str) -> 
                 file.mux(stream.encode())
         if not n:
             raise InputError(f"{path}: no frame to write")
+        if origin is not None:
+            _tag(temporary, tags | {"ORIGIN": json.dumps(origin(), separators=(",", ":"))})
     return n
+
+
+def _matroska(path: Path, tags: dict[str, str]) -> av.container.OutputContainer:
+    file = av.open(str(path), "w", format="matroska", options={"fflags": "+bitexact"})
+    file.metadata.update(tags)
+    return file
+
+
+def _tag(path: Path, tags: dict[str, str]) -> None:
+    """Give a video other tags: they stand before its frames, so these are copied behind new ones."""
+    with (
+        replacing(path) as temporary,
+        av.open(str(path)) as old,
+        _matroska(temporary, tags) as new,
+    ):
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for packet in old.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                new.mux(packet)
 
 
 def info(path: Path) -> Info:
@@ -183,9 +279,9 @@ def info(path: Path) -> Info:
         stream = container.streams.video[0]
         n_frames = sum(packet.size > 0 for packet in container.demux(stream))
         fps = float(stream.average_rate)
-        return Info(
-            fps, n_frames, stream.width, stream.height, container.metadata.get("SOURCE", "")
-        )
+        tags = container.metadata
+        origin = Origin(*json.loads(tags["ORIGIN"])) if "ORIGIN" in tags else None
+        return Info(fps, n_frames, stream.width, stream.height, tags.get("SOURCE", ""), origin)
 
 
 def read(path: Path) -> Iterator[np.ndarray]:

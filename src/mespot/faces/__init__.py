@@ -25,6 +25,9 @@ from mespot.settings import Align, Landmarks
 
 FaceDetector = Callable[[np.ndarray], np.ndarray]
 
+# The face detectors that look at grey alone: decode then drops the colour.
+SEE_GREY = {"dlib"}
+
 
 class LandmarkDetector(Protocol):
     """Finds 68 points in iBUG order."""
@@ -58,6 +61,22 @@ def provenance(detector: str) -> dict[str, str]:
     facts = weights.facts(weights.find(detector))
     whose = f"{facts.get('trained_by', facts['file'])}, SHA-256 {facts['sha256'][:12]}"
     return {"detector": f"{detector} ({whose})", "weights": json.dumps(facts, sort_keys=True)}
+
+
+def person(boxes: np.ndarray, face: str | int) -> np.ndarray | None:
+    """The box (4,) of boxes (N, 4), the largest first, that `face` (`Align.face`) means, if it is there."""
+    if face == "largest":
+        return boxes[0] if len(boxes) else None
+    from_left = boxes[np.argsort(boxes[:, 0] + boxes[:, 2], kind="stable")]
+    place = {"left": 1, "right": len(boxes)}.get(face, face)
+    return from_left[place - 1] if 1 <= place <= len(boxes) else None
+
+
+def nearest(boxes: np.ndarray, place: np.ndarray) -> np.ndarray | None:
+    """The box (4,) of boxes (N, 4) whose centre is nearest to `place` (2,) px, if there is any."""
+    if not len(boxes):
+        return None
+    return boxes[np.linalg.norm((boxes[:, :2] + boxes[:, 2:]) / 2 - place, axis=1).argmin()]
 
 
 def largest_first(boxes: np.ndarray) -> np.ndarray:
