@@ -27,6 +27,7 @@ from mespot.settings import (
     Features,
     Flow,
     Landmarks,
+    Lanes,
     Mdmo,
     Method,
     Own,
@@ -70,6 +71,7 @@ class Config(Settings):
     select: Select = Select()
     spot: Spot = Spot()
     displacement: Displacement = Displacement()
+    lanes: Lanes = Lanes()
     score: Score = Score()
     report: Report = Report()
 

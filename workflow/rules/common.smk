@@ -186,12 +186,15 @@ def stage(name, without=(), of=None):
         dataset = getattr(wildcards, "dataset", None)
         run = getattr(wildcards, "run", None)
         settings = cfg.stage(of or name, dataset, run and method_of(run)).plain()
+        modules, weights = [name], {}
         if name == "align" and dataset in EACH_PERSON:
             settings["face"] = own.person(wildcards.video)
+        if name == "spot":
+            way = "network" if cfg.trains(method_of(run)) else "displacement"
+            modules.append(f"spotting.{way}")
         if name == "train":
             settings["seed"] += runs(method_of(run)).index(run)
         settings = {key: value for key, value in settings.items() if key not in without}
-        modules, weights = [name], {}
         if detector := settings.get("detector"):
             modules.append(f"faces.{detector}")
             weights = weights_of(detector)

@@ -6,8 +6,9 @@ rule spot:
         selection=selection_of,
     output:
         intervals=f"{R}/{{dataset}}/{{run}}{{chosen}}/intervals.csv",
-        curves=f"{R}/{{dataset}}/{{run}}{{chosen}}/curves.h5",
+        not_counted=f"{R}/{{dataset}}/{{run}}{{chosen}}/not_counted.csv",
         lanes=f"{R}/{{dataset}}/{{run}}{{chosen}}/lanes.csv",
+        curves=f"{R}/{{dataset}}/{{run}}{{chosen}}/curves.h5",
     log:
         f"{R}/logs/spot/{{dataset}}/{{run}}{{chosen}}.log",
     benchmark:
@@ -19,11 +20,12 @@ rule spot:
         models=each("--model", "models"),
         selection=each("--selection", "selection"),
         stage=stage("spot"),
+        lanes=json.dumps(cfg.lanes.plain()),
     shell:
         "mespot spot --features {input.features:q} {params.models} {params.selection}"
-        " --network {params.network[name]:q} --out {output.intervals:q} --curves {output.curves:q}"
-        " --lanes {output.lanes:q}"
-        " --settings {params.stage[config]:q} 2> {log:q}"
+        " --network {params.network[name]:q} --out {output.intervals:q}"
+        " --not-counted {output.not_counted:q} --lanes {output.lanes:q} --curves {output.curves:q}"
+        " --settings {params.stage[config]:q} --lane-settings {params.lanes:q} 2> {log:q}"
 
 
 rule spot_cross:
@@ -34,8 +36,9 @@ rule spot_cross:
         selection=selection_of,
     output:
         intervals=f"{R}/{{dataset}}/{{run}}/cross/{{source}}{{chosen}}/intervals.csv",
-        curves=f"{R}/{{dataset}}/{{run}}/cross/{{source}}{{chosen}}/curves.h5",
+        not_counted=f"{R}/{{dataset}}/{{run}}/cross/{{source}}{{chosen}}/not_counted.csv",
         lanes=f"{R}/{{dataset}}/{{run}}/cross/{{source}}{{chosen}}/lanes.csv",
+        curves=f"{R}/{{dataset}}/{{run}}/cross/{{source}}{{chosen}}/curves.h5",
     log:
         f"{R}/logs/spot/{{dataset}}/{{run}}/from_{{source}}{{chosen}}.log",
     benchmark:
@@ -47,8 +50,9 @@ rule spot_cross:
         models=each("--model", "models"),
         selection=each("--selection", "selection"),
         stage=stage("spot"),
+        lanes=json.dumps(cfg.lanes.plain()),
     shell:
         "mespot spot --features {input.features:q} {params.models} {params.selection}"
-        " --network {params.network[name]:q} --out {output.intervals:q} --curves {output.curves:q}"
-        " --lanes {output.lanes:q}"
-        " --settings {params.stage[config]:q} 2> {log:q}"
+        " --network {params.network[name]:q} --out {output.intervals:q}"
+        " --not-counted {output.not_counted:q} --lanes {output.lanes:q} --curves {output.curves:q}"
+        " --settings {params.stage[config]:q} --lane-settings {params.lanes:q} 2> {log:q}"
