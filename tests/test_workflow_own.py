@@ -67,9 +67,9 @@ def test_a_folder_of_videos_from_its_first_run_to_its_last(tmp_path):
     first = spotting.run()
     assert first.returncode == 2, first.stdout + first.stderr
     expected = {
-        "video": "macro micro talking left out",
-        "one_a": "2 0 1 0%",
-        "三": "2 0 1 50%",
+        "video": "macro micro not counted left out",
+        "one_a": "2 1 1 0%",
+        "三": "2 1 1 50%",
     }
     assert table(first) == expected
     assert "notes is passed over" in first.stdout
