@@ -38,10 +38,14 @@ rule all:
     default_target: True
     input:
         own_results() if cfg.video else results(),
+    log:
+        f"{R}/logs/all.log",
     localrule: True
+    conda:
+        "envs/mespot.yaml"
     shell:
         # A command, so that there is always a job: without one no hook shows a finished result again.
-        ":"
+        ": 2> {log:q}"
 
 
 include: "workflow/rules/demo.smk"

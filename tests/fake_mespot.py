@@ -22,13 +22,15 @@ def run(stage: str, flags: dict[str, list[str]]) -> None:
         features(flags, outputs[0])
     elif stage == "spot":
         spot(Path(flags["--features"][0]), outputs[0])
-        for flag in ("--curves", "--lanes"):
+        for flag in flags.keys() & {"--curves", "--lanes"}:
             Path(flags[flag][0]).write_text("")
     elif stage.startswith("report"):
-        where = Path(flags["--results"][0]) / flags["--shown"][0]
-        rows = (where / "intervals.csv").read_text().splitlines()[1:]
-        outputs[0].write_text(" ".join(dict.fromkeys(row.split(",")[1] for row in rows)))
-        (outputs[0].parent / "timelines").mkdir()
+        run_ = Path(flags["--results"][0]) / flags["--shown"][0] if "--shown" in flags else None
+        rows = Path(flags["--intervals"][0]) if run_ is None else run_ / "intervals.csv"
+        videos = [row.split(",")[1] for row in rows.read_text().splitlines()[1:]]
+        outputs[0].write_text(" ".join(dict.fromkeys(videos)))
+        for pictures in ("timelines", "pictures"):
+            (outputs[0].parent / pictures).mkdir(exist_ok=True)
     else:
         of_video(stage, Path(next(iter(flags.values()))[0]), outputs)
 
@@ -65,13 +67,11 @@ def spot(store_: Path, out: Path) -> None:
     from mespot.intervals import write_table
 
     seconds = {"onset_s": 0.1, "apex_s": 0.2, "offset_s": 0.4, "score": 1.0, "regions": "chin"}
-    spotted = [("macro", ""), ("macro", "touches a left-out stretch"), ("micro", "talking")]
-    rows = [
-        {"video": one.video, "type": type_, "onset": 3, "offset": 12, "remarks": remarks} | seconds
-        for one in load(store_)
-        for type_, remarks in spotted
-    ]
-    write_table(rows, COLUMNS.split(","), out)
+    videos = [{"video": one.video, "onset": 3, "offset": 12} | seconds for one in load(store_)]
+    macro, micro = ([video | {"type": type_} for video in videos] for type_ in ("macro", "micro"))
+    write_table([*macro, *macro, *micro], COLUMNS.split(","), out)
+    talking = [video | {"remarks": "talking"} for video in macro]
+    write_table(talking, COLUMNS.split(","), out.with_name("not_counted.csv"))
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ def test_failures_are_a_line_each(tmp_path):
     assert own.failures(files) == "a failed: align: a.mkv: no face"
 
 
-def test_the_table_counts_what_is_not_talking_and_points_at_what_was_left_out(tmp_path):
+def test_the_table_counts_intervals_and_points_at_what_was_left_out(tmp_path):
     lost = {"anna": 0, "ben": 2, "cem": 3}
     with store.create(
         tmp_path / "features.h5", stage="features", settings={}, units="px", fps=30, source=""
@@ -88,40 +88,34 @@ def test_the_table_counts_what_is_not_talking_and_points_at_what_was_left_out(tm
         for name, n in lost.items():
             moved, valid = np.zeros((10, 1, 2), np.float32), np.arange(10) >= n
             write(file, Feature(name, name, moved, valid, 30, 60, ("chin",)))
-    rows = [
-        ("anna", "macro", ""),
-        ("anna", "macro", "talking"),
-        ("anna", "macro", "touches a left-out stretch"),
-        ("anna", "micro", "cut by the video's end; talking"),
-        ("cem", "micro", "blink"),
-    ]
-    names = ["video", "type", "remarks", "onset", "offset", "onset_s", "apex_s", "offset_s"]
-    names += ["score", "regions"]
-    intervals = tmp_path / "intervals.csv"
-    values = [0, 9, 0.0, 0.1, 0.333, 0.5, "chin"]
-    write_table([dict(zip(names, [*row, *values], strict=True)) for row in rows], names, intervals)
+    names = ["video", "type", "onset", "offset", "onset_s", "apex_s", "offset_s", "score"]
+    names += ["regions", "remarks"]
 
-    lines = own.overview(intervals, tmp_path / "features.h5", ["talking", "blink"], colour=True)
-    head, *videos = lines.splitlines()
-    assert head.split() == ["video", "macro", "micro", "talking/blink", "left", "out"]
+    def written(name, *spotted):
+        values = [0, 9, 0.0, 0.1, 0.333, 0.5, "chin", ""]
+        rows = [dict(zip(names, [*row, *values], strict=True)) for row in spotted]
+        write_table(rows, names, tmp_path / name)
+        return tmp_path / name
+
+    rows = ("anna", "macro"), ("anna", "macro"), ("cem", "micro")
+    intervals = written("intervals.csv", *rows)
+    others = written("not_counted.csv", ("anna", "micro"), ("cem", "macro"))
+    features = tmp_path / "features.h5"
+    head, *videos = own.overview(intervals, others, features, colour=True).splitlines()
+    assert head.split() == ["video", "macro", "micro", "not", "counted", "left", "out"]
     assert [line.split() for line in videos[:2]] == [
-        ["anna", "2", "0", "2", "0%"],
+        ["anna", "2", "0", "1", "0%"],
         ["ben", "0", "0", "0", "20%"],
     ]
-    assert videos[2] == own.RED + videos[2][len(own.RED) : -len(own.PLAIN)] + own.PLAIN
-    assert videos[2][len(own.RED) : -len(own.PLAIN)].split() == ["cem", "0", "0", "1", "30%"]
-    plain = own.overview(intervals, tmp_path / "features.h5", ["talking"], colour=False)
+    assert videos[2].startswith(own.RED)
+    assert videos[2].endswith(own.PLAIN)
+    assert videos[2][len(own.RED) : -len(own.PLAIN)].split() == ["cem", "0", "1", "1", "30%"]
+    plain = own.overview(intervals, others, features, colour=False)
     assert "\033" not in plain
     assert len({len(line) for line in plain.splitlines()}) == 1
-    assert own.listing(intervals).splitlines()[1].split() == [
-        "macro",
-        "0.00",
-        "0.10",
-        "0.33",
-        "0.50",
-        "chin",
-    ]
-    write_table([], names, intervals)
-    assert own.listing(intervals) == "no intervals"
-    none = own.overview(intervals, tmp_path / "features.h5", ["talking"], colour=False)
-    assert none.splitlines()[1].split() == ["anna", "0", "0", "0", "0%"]
+
+    first = own.listing(intervals).splitlines()[1]
+    assert first.split() == ["macro", "0.00", "0.10", "0.33", "0.50", "chin"]
+    assert own.listing(written("none.csv")) == "no intervals"
+    none = own.overview(written("none.csv"), others, features, colour=False)
+    assert none.splitlines()[1].split() == ["anna", "0", "0", "1", "0%"]

@@ -83,7 +83,7 @@ def test_demo_ends_in_a_table_and_pictures(finished):
     }
     page = (finished.results / "report" / "index.html").read_text()
     pictures = re.findall(r'src="([^"]+)"', page)
-    assert len(pictures) == 4
+    assert len(pictures) == 8, "of each video, by each of two methods"
     for picture in pictures:
         assert cv2.imread(str(finished.results / "report" / picture)).std() > 10
     assert "http" not in page

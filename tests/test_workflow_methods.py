@@ -69,11 +69,13 @@ def test_published_features_methods_seeds_and_ways_of_choosing(shared, tmp_path)
         ("published", "cas", "cas", "last"),
         ("published", "cas", "cas", "oracle"),
         ("together", "both", "both", "last"),
+        *(("displacement", *where, "last") for where in [*one_left_out, ("both", "both")]),
     }
     assert strict["seeds"].groupby("method").first().to_dict() == {
         "mespot": 1,
         "published": 2,
         "together": 1,
+        "displacement": 1,
     }
     n_rows = {n: len(pd.read_csv(workflow.results / f"{n}/annotation.csv")) for n in datasets}
     for name in ("cas", "samm"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mespot import errors
@@ -91,28 +91,27 @@ def failures(files: Iterable[Path]) -> str:
     )
 
 
-def overview(intervals: Path, features: Path, not_counted: Collection[str], colour: bool) -> str:
+def overview(intervals: Path, not_counted: Path, features: Path, colour: bool) -> str:
     """A line for each video: how many intervals of each type, and which share was left out.
 
-    Intervals with one of the remarks `not_counted` are told apart. With `colour`, for a terminal,
-    videos of which much was left out are red.
+    `not_counted` is the table of the intervals that are no expressions, talking above all. With
+    `colour`, for a terminal, videos of which much was left out are red.
     """
     from mespot.feature_store import load
     from mespot.intervals import TYPES, load_intervals
 
-    table = load_intervals(intervals)
-    remarks = (set(said.split("; ")) for said in table["remarks"].astype(str))
-    counts = ~table.index.isin([i for i, said in enumerate(remarks) if said & set(not_counted)])
-    rows, shares = [["video", *TYPES, "/".join(not_counted), "left out"]], [0.0]
+    spotted, others = load_intervals(intervals), load_intervals(not_counted)
+    tables = [*(spotted[spotted["type"] == type_] for type_ in TYPES), others]
+    rows, shares = [["video", *TYPES, "not counted", "left out"]], [0.0]
     for feature in load(features):
-        its = table["video"] == feature.video
-        of_types = [(its & counts & (table["type"] == type_)).sum() for type_ in TYPES]
+        counts = [str((table["video"] == feature.video).sum()) for table in tables]
         shares.append(1 - feature.valid.mean())
-        last = f"{shares[-1]:.0%}"
-        rows.append([feature.video, *map(str, of_types), str((its & ~counts).sum()), last])
-    lines = _in_columns(rows)
+        rows.append([feature.video, *counts, f"{shares[-1]:.0%}"])
     red = [colour and share > MUCH for share in shares]
-    return "\n".join(f"{RED}{a}{PLAIN}" if b else a for a, b in zip(lines, red, strict=True))
+    return "\n".join(
+        f"{RED}{line}{PLAIN}" if much else line
+        for line, much in zip(_in_columns(rows), red, strict=True)
+    )
 
 
 def listing(intervals: Path) -> str:

@@ -472,11 +472,13 @@ def print_own_result():
     print_warnings(cfg.own_name)
     for line in own.passed_over(cfg.video):
         print(f"warning: {line}")
+    spotted = Path(intervals)
+    not_counted = spotted.with_name("not_counted.csv")
     features = Path(f"{R}/{cfg.own_name}/features.h5")
     colour = sys.stdout.isatty()
-    print("", own.overview(Path(intervals), features, ["talking"], colour), sep="\n")
+    print("", own.overview(spotted, not_counted, features, colour), sep="\n")
     if len(videos(cfg.own_name)) == 1:
-        print("", own.listing(Path(intervals)), sep="\n")
+        print("", own.listing(spotted), sep="\n")
     print(f"\nintervals: {intervals}\npage:      {page}", flush=True)
     if failed := own_failures():
         stop(failed)
