@@ -109,12 +109,17 @@ def test_crops_show_what_the_transform_says(moving, held):
 def test_file_follows_the_contract(held):
     aligned = held
     assert {name: value.dtype.kind for name, value in aligned.data.items()} == {
-        "transform": "f", "valid": "b", "repeat": "b", "resemblance": "f", "box": "f"
+        "transform": "f", "valid": "b", "repeat": "b", "resemblance": "f", "box": "f",
+        "source_frame": "i",
     }  # fmt: skip
     assert aligned.transform.shape == (N, 2, 3)
     assert aligned.attributes["units"] == "px"
     assert aligned.attributes["fps"] == 30
     assert aligned.attributes["source"] == video.info(aligned.video).source == "the source"
+    assert aligned.source_frame.tolist() == list(range(N))
+    assert aligned.attributes["source_fps"] == 30
+    assert aligned.attributes["start_s"] == 0
+    assert aligned.attributes["decoded_scale"].tolist() == [1, 1]
     assert aligned.reference_frame == 0
     assert (aligned.resemblance >= 0).all()
     assert (aligned.resemblance <= 1).all()
@@ -206,16 +211,57 @@ def test_no_face_at_all_is_an_error(tmp_path):
     assert not (tmp_path / "aligned.mkv").exists()
 
 
-def test_of_two_faces_the_largest_is_taken_and_a_warning_given(moving, tmp_path, capsys):
-    frames, _ = moving
-    pairs = []
-    for frame in frames[:6]:
-        small = np.full_like(frame, 90)
-        small[:180, :180] = cv2.resize(frame, (180, 180), interpolation=cv2.INTER_AREA)
-        pairs.append(np.hstack([small, frame]))
-    aligned = Aligned(tmp_path, pairs)
-    assert aligned.box[0] > 256
-    assert re.search(r"warning: decoded: 2 faces in frame 0 ", capsys.readouterr().err)
+def beside_a_smaller_one(frame: np.ndarray) -> np.ndarray:
+    """The frame (256, 256, 3), and to its left the same at 180 px."""
+    small = np.full_like(frame, 90)
+    small[:180, :180] = cv2.resize(frame, (180, 180), interpolation=cv2.INTER_AREA)
+    return np.hstack([small, frame])
+
+
+@pytest.mark.parametrize(
+    ("face", "right"), [("largest", True), ("left", False), ("right", True), (1, False), (2, True)]
+)
+def test_of_two_faces_the_chosen_is_taken_and_a_warning_given(
+    moving, tmp_path, capsys, face, right
+):
+    pairs = [beside_a_smaller_one(frame) for frame in moving[0][:3]]
+    aligned = Aligned(tmp_path, pairs, SETTINGS.model_copy(update={"face": face}))
+    assert (aligned.box[0] > 256) == right
+    said = capsys.readouterr().err
+    assert re.search(rf"warning: decoded: 2 faces in frame 0, .*followed: {face} ", said)
+
+
+def test_a_third_of_two_faces_is_an_error(moving, tmp_path):
+    pairs = [beside_a_smaller_one(frame) for frame in moving[0][:3]]
+    with pytest.raises(InputError, match=r"at most 2 faces .* align\.face is 3"):
+        Aligned(tmp_path, pairs, SETTINGS.model_copy(update={"face": 3}))
+
+
+def test_after_a_loss_the_same_person_is_found_again(moving, tmp_path):
+    """Not the largest: the search begins where the face was."""
+    pairs = [beside_a_smaller_one(frame) for frame in moving[0][:30]]
+    for pair in pairs[10:16]:
+        pair[:] = 90
+    aligned = Aligned(tmp_path, pairs, SETTINGS.model_copy(update={"face": "left"}))
+    assert aligned.valid[24:].all()
+    centre = np.array([[63.5, 63.5]])
+    places = [align.moved(register.invert(one), centre)[0, 0] for one in aligned.transform[24:]]
+    assert max(places) < 256
+
+
+def test_persons_seen_together_are_counted(moving, tmp_path):
+    pairs = [beside_a_smaller_one(frame) for frame in moving[0][:8]]
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for k, pair in enumerate(pairs):
+        if k < 5:
+            pair[:, :256] = 90
+        cv2.imwrite(str(folder / f"{k}.png"), pair[..., ::-1])
+    assert align.faces_in(folder, SETTINGS) == 2
+    video.write(tmp_path / "v.mkv", pairs[:6], 30, "")
+    assert align.faces_in(tmp_path / "v.mkv", SETTINGS) == 1  # two in the last frame alone
+    video.write(tmp_path / "n.mkv", [np.full_like(pairs[0], 90)] * 4, 30, "")
+    assert align.faces_in(tmp_path / "n.mkv", SETTINGS) == 0
 
 
 def test_repeats_are_flagged_and_do_not_move(moving, tmp_path):

@@ -7,16 +7,18 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mespot import video
+from mespot import demo, video
 from mespot.decode import decode, resample
 from mespot.errors import InputError
-from mespot.settings import Decode
+from mespot.faces.dlib import detect_faces
+from mespot.settings import Align, Decode, Demo
 
 RNG = np.random.default_rng(5)
 
@@ -101,6 +103,46 @@ def test_each_instant_shows_the_latest_frame(source, fps, n):
     for k, frame in enumerate(shown):
         assert frame == min(int((k / fps + 0.002) * source + 1e-9), n - 1)
     assert len(shown) == pytest.approx(n * fps / source, abs=1)
+
+
+def test_a_span_begins_with_the_frame_shown_at_its_start(tmp_path):
+    times = [0, 0.1, 0.2, 0.5, 0.6, 0.7]
+    source = save_video(tmp_path / "v.mp4", numbered(6), times)
+    decode(source, tmp_path / "out.mkv", Decode(fps=10, from_s=0.35, to_s=0.7))
+    assert numbers(tmp_path / "out.mkv") == [2, 2, 3, 4]
+    origin = video.info(tmp_path / "out.mkv").origin
+    assert origin.start_s == 0.35
+    assert origin.frames == [2, 2, 3, 4]
+    with pytest.raises(InputError, match=r"v\.mp4: ends before 9 s; set decode\.from_s"):
+        decode(source, tmp_path / "none.mkv", Decode(fps=10, from_s=9))
+    assert not (tmp_path / "none.mkv").exists()
+
+
+def test_each_frame_tells_its_number_in_the_source(tmp_path):
+    source = save_folder(tmp_path / "s", numbered(41))
+    decode(source, tmp_path / "out.mkv", Decode(fps=25, frames_fps=200))
+    origin = video.info(tmp_path / "out.mkv").origin
+    assert origin == video.Origin(0.0, 200.0, [1.0, 1.0], [0, 8, 16, 24, 32, 40])
+
+
+def test_frames_are_shrunk_and_grey_as_align_needs_them(tmp_path):
+    """Not below 1.5 px for a pixel of the crop; as they are for a detector that sees colour."""
+    person = demo.make_subject("cas_me_sq", 0, Demo())
+    picture = np.uint8(person.picture.clip(0, 255))
+    large = cv2.resize(picture, (1024, 1024), interpolation=cv2.INTER_CUBIC)
+    source = save_folder(tmp_path / "s", [large, large])
+    decode(source, tmp_path / "out.mkv", Decode(align=Align(size=128)))
+    info = video.info(tmp_path / "out.mkv")
+    frame = next(video.read(tmp_path / "out.mkv"))
+    x0, _, x1, _ = detect_faces(frame)[0]
+    assert frame.ndim == 2
+    assert x1 - x0 == pytest.approx(1.5 * 128 / 1.5, rel=0.1)
+    assert info.origin.scale == [info.width / 1024, info.height / 1024]
+    decode(source, tmp_path / "c.mkv", Decode(align=Align(size=128, detector="retinaface")))
+    assert next(video.read(tmp_path / "c.mkv")).ndim == 3
+    small = save_folder(tmp_path / "small", [picture, picture])
+    decode(small, tmp_path / "same.mkv", Decode(align=Align(size=224)))
+    assert video.info(tmp_path / "same.mkv").width == 256
 
 
 def test_rotation_metadata_is_honoured(tmp_path):

@@ -322,12 +322,12 @@ class Box:
 
     def _track(self, picture: Picture) -> Found:
         crop = picture.crop(self.transform, self.settings.size)
-        return self._found(self.transform, self._look(crop))
+        return self._found(self.transform, self._look(crop))._replace(placed=self.placed)
 
     def _found(self, transform: np.ndarray, resemblance: float) -> Found:
         """What is found under a transform. Points of a lost face scatter by chance: they tell nothing."""
         lost = resemblance < self.settings.min_resemblance
-        return Found(transform, resemblance, np.nan if lost else _scatter(self.apart), self.placed)
+        return Found(transform, resemblance, np.nan if lost else _scatter(self.apart))
 
     def _search(self, frame: np.ndarray, picture: Picture) -> Found | None:
         _, points = self._detect(frame)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import av
-import cv2
 import numpy as np
 
 from mespot import faces, video
@@ -69,12 +68,9 @@ class Kept:
         numbered = ((time, (n, frame)) for n, (time, frame) in enumerate(self._timed()))
         for n, frame in resample(numbered, self.settings.fps, self.start, self.end):
             if not self.numbers or n != self.numbers[-1]:
-                picture = pixels(frame, self.grey)
-                shown = shrunk(picture, smaller)
-                self.scale = (
-                    shown.shape[1] / picture.shape[1],
-                    shown.shape[0] / picture.shape[0],
-                )
+                shown = pixels(frame, self.grey, smaller)
+                width, height = video.upright_size(frame)
+                self.scale = (shown.shape[1] / width, shown.shape[0] / height)
             self.numbers.append(n)
             yield shown
         if not self.numbers:
@@ -115,19 +111,11 @@ def needed(align: Align) -> float:
     return FINER * align.size / (1 + 2 * align.margin)
 
 
-def pixels(frame: av.VideoFrame | np.ndarray, grey: bool) -> np.ndarray:
-    """A frame's pixels, (H, W) grey or (H, W, 3) RGB uint8."""
+def pixels(frame: av.VideoFrame | np.ndarray, grey: bool, smaller: float = 1.0) -> np.ndarray:
+    """A frame's pixels, (H, W) grey or (H, W, 3) RGB uint8, its sides `smaller` times as long."""
     if isinstance(frame, av.VideoFrame):
-        return video.pixels(frame, grey)
-    return to_grey(frame) if grey else frame
-
-
-def shrunk(picture: np.ndarray, smaller: float) -> np.ndarray:
-    """A picture `smaller` times as large, its pixels means of areas; 1 leaves it."""
-    if smaller == 1:
-        return picture
-    size = [round(smaller * edge) for edge in picture.shape[1::-1]]
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        return video.pixels(frame, grey, smaller)
+    return video.shrunk(to_grey(frame) if grey else frame, smaller)
 
 
 def resample(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import av
+import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -210,12 +211,42 @@ def average_rate(path: Path) -> float:
         return float(stream.average_rate or stream.guessed_rate or 25)
 
 
-def pixels(frame: av.VideoFrame, grey: bool = False) -> np.ndarray:
-    """A frame's pixels upright, (H, W) grey if it or the wish is, else (H, W, 3) RGB uint8."""
+def pixels(frame: av.VideoFrame, grey: bool = False, smaller: float = 1.0) -> np.ndarray:
+    """A frame's pixels upright, (H, W) grey if it or the wish is, else (H, W, 3) RGB uint8.
+
+    With `smaller` below 1 its sides are so many times as long, its pixels means of areas: made from the
+    coded planes at once, a sixth of the time that it takes afterwards.
+    """
     grey = grey or frame.format.name.startswith("gray")
-    picture = frame.to_ndarray(format="gray" if grey else "rgb24")
-    turns = round((frame.rotation or 0) / 90)  # counter-clockwise, as np.rot90
+    size = {} if smaller == 1 else _sides(frame.width, frame.height, smaller)
+    layout = "gray" if grey else "rgb24"
+    picture = frame.reformat(format=layout, interpolation="AREA", **size).to_ndarray()
+    turns = _turns(frame)
     return np.ascontiguousarray(np.rot90(picture, turns)) if turns % 4 else picture
+
+
+def shrunk(picture: np.ndarray, smaller: float) -> np.ndarray:
+    """A picture whose sides are `smaller` times as long, its pixels means of areas; 1 leaves it."""
+    if smaller == 1:
+        return picture
+    sides = _sides(picture.shape[1], picture.shape[0], smaller)
+    return cv2.resize(picture, tuple(sides.values()), interpolation=cv2.INTER_AREA)
+
+
+def upright_size(frame: av.VideoFrame | np.ndarray) -> tuple[int, int]:
+    """Width and height, px."""
+    if isinstance(frame, np.ndarray):
+        return frame.shape[1], frame.shape[0]
+    size = (frame.width, frame.height)
+    return size[::-1] if _turns(frame) % 2 else size
+
+
+def _turns(frame: av.VideoFrame) -> int:
+    return round((frame.rotation or 0) / 90)  # counter-clockwise, as np.rot90
+
+
+def _sides(width: int, height: int, smaller: float) -> dict[str, int]:
+    return {"width": round(smaller * width), "height": round(smaller * height)}
 
 
 def write(
@@ -278,7 +309,7 @@ def info(path: Path) -> Info:
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         n_frames = sum(packet.size > 0 for packet in container.demux(stream))
-        fps = float(stream.average_rate)
+        fps = float(stream.average_rate or stream.guessed_rate)
         tags = container.metadata
         origin = Origin(*json.loads(tags["ORIGIN"])) if "ORIGIN" in tags else None
         return Info(fps, n_frames, stream.width, stream.height, tags.get("SOURCE", ""), origin)
