@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from planted import planted_store, train_in
@@ -18,7 +17,7 @@ from mespot.networks import trained as networks
 from mespot.networks.auw_gcn import AUWGCN
 from mespot.networks.checkpoints import export_checkpoint, import_checkpoint
 from mespot.settings import Spot, Train
-from mespot.spot import spot
+from mespot.spotting.network import by_networks
 
 
 @pytest.fixture
@@ -54,9 +53,9 @@ def test_the_published_weights_give_the_published_outputs(reference, tmp_path):
 def test_an_imported_checkpoint_spots_and_goes_out_as_it_came_in(checkpoint, tmp_path):
     import_checkpoint(checkpoint, tmp_path / "model.pt")
     planted_store(tmp_path / "features.h5", n_subjects=2, inter_ocular=float("nan"))
-    files = (tmp_path / "intervals.csv", tmp_path / "curves.h5")
-    spot(tmp_path / "features.h5", [tmp_path / "model.pt"], "auw_gcn", None, *files, Spot())
-    assert "onset" in pd.read_csv(files[0])
+    stored = load(tmp_path / "features.h5")
+    spotted = list(by_networks(stored, [tmp_path / "model.pt"], "auw_gcn", None, Spot()))
+    assert [one.feature.video for one in spotted] == ["v0", "v1"]
     export_checkpoint(tmp_path / "model.pt", tmp_path / "out.pth")
     was, now = (torch.load(path, weights_only=True) for path in (checkpoint, tmp_path / "out.pth"))
     assert now["epoch"] == was["epoch"] == 37

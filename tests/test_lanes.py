@@ -47,6 +47,12 @@ def test_jitter_below_the_swing_is_not_talking():
     assert not talking(jitter, FPS, SETTINGS).any()
 
 
+def test_a_video_shorter_than_the_window_is_no_error():
+    for n in (2, 20, 58):
+        assert not talking(np.zeros(n), FPS, SETTINGS).any()
+    assert talking(speech(5, 15)[160:240], FPS, SETTINGS).all()
+
+
 def test_turning_points_by_hand():
     assert turning_points(np.array([0, 1, 0, 1, 0.0]), 0.5) == [1, 2, 3]
     assert turning_points(np.array([1, 0, 1.0]), 0.5) == [1]

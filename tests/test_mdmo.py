@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 
-from mespot import mdmo, roi, store
+from mespot import feature_store, mdmo, roi, store
 from mespot.settings import Mdmo, Region
 
 POINTS = [18, 19, 20, 23, 24, 25, 28, 30, 48, 51, 54, 57]
@@ -64,19 +66,62 @@ def cut(flow: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return flat, flat[..., 0] != roi.OUTSIDE
 
 
+@contextmanager
+def roi_file(folder, n: int):
+    """A file of roi with one region, whose landmarks rest."""
+    known = {"fps": 30.0, "source": "s", "regions": ["a"], "inter_ocular": 40.0, "crop": 128}
+    with store.create(
+        folder / "roi.h5", stage="roi", settings={}, landmark_detector="dlib", **known
+    ) as file:
+        file["place"], file["openings"] = np.zeros((n + 1, 1, 2)), np.ones((n + 1, 3))
+        yield file
+
+
+def align_file(folder, repeat: np.ndarray) -> None:
+    known = {"detector": "dlib", "source_fps": 60.0, "start_s": 2.0}
+    with store.create(folder / "a.h5", stage="align", settings={}, **known) as file:
+        file["repeat"], file["valid"] = repeat, np.ones(len(repeat), bool)
+        file["transform"] = np.broadcast_to(np.eye(2, 3), (len(repeat), 2, 3))
+        file["source_frame"] = 2 * np.arange(len(repeat))
+
+
+def test_pose_is_where_the_heads_middle_lies_in_the_frame():
+    """A crop of 101 px at half size; then the head 20 px to the right, turned and nearer."""
+    turn = np.pi / 12
+    linear = 0.5 * np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    transforms = []
+    for size, matrix, middle in ((1, 0.5 * np.eye(2), (300, 200)), (1.1, linear, (320, 200))):
+        matrix = matrix / size
+        transforms.append(np.column_stack([matrix, 50 - matrix @ middle]))
+    # The eyes are 30 px apart in the crop, so about 60 in the frame.
+    found = mdmo.pose(np.array([transforms[0], transforms[0], transforms[1]]), 30.0, 101)
+    assert found[0] == pytest.approx([5, 200 / 60, 0, np.log(2)], abs=1e-5)
+    assert found[2] - found[0] == pytest.approx([20 / 60, 0, turn, np.log(1.1)], abs=1e-5)
+
+
+def test_the_sources_clock_and_the_regions_places_are_passed_on(tmp_path):
+    with roi_file(tmp_path, 4) as file:
+        file["roi"] = file["nose"] = np.zeros((4, 1, 3, 3, 2), np.int16)
+    align_file(tmp_path, np.zeros(5, bool))
+    mdmo.mdmo(tmp_path / "roi.h5", tmp_path / "a.h5", tmp_path / "m.h5", Mdmo())
+    with store.read(tmp_path / "m.h5") as file:
+        feature = feature_store.read_video(file, "s", "v")
+    assert feature.clock.frames.tolist() == [0, 2, 4, 6, 8]
+    assert (feature.clock.fps, feature.clock.start) == (60, 2)
+    assert feature.seconds(3) == pytest.approx(2.1)
+    assert feature.face.place.shape == (5, 1, 2)
+    assert feature.face.pose.shape == (5, 4)
+
+
 def test_rows_whose_nose_is_outside_the_crop_are_as_without_a_face(tmp_path, capsys):
     """As in CAS(ME)^2's 30_0505, whose nose region is empty."""
     n = 40
-    with store.create(
-        tmp_path / "roi.h5", stage="roi", settings={}, fps=30.0, source="s", regions=["a"],
-        inter_ocular=40.0, landmark_detector="dlib",
-    ) as file:  # fmt: skip
+    with roi_file(tmp_path, n) as file:
         windows = np.full((n, 1, 3, 3, 2), 256, np.int16)
         file["roi"] = 2 * windows
         windows[5:7] = windows[20:30] = roi.OUTSIDE
         file["nose"] = windows
-    with store.create(tmp_path / "a.h5", stage="align", settings={}, detector="dlib") as file:
-        file["repeat"], file["valid"] = np.zeros(n + 1, bool), np.ones(n + 1, bool)
+    align_file(tmp_path, np.zeros(n + 1, bool))
     mdmo.mdmo(tmp_path / "roi.h5", tmp_path / "a.h5", tmp_path / "m.h5", Mdmo())
     with store.read(tmp_path / "m.h5") as file:
         assert np.flatnonzero(~file["valid"][:]).tolist() == list(range(20, 30))
@@ -91,15 +136,11 @@ def test_rows_that_share_a_nose_less_rows_motion_are_not_seen_either(tmp_path):
     repeat = np.arange(n + 1) % 2 == 1  # every second frame is the one before again
     nose = np.zeros((n, 1, 3, 3, 2), np.int16)
     nose[~repeat[1:]] = 512
-    with store.create(
-        tmp_path / "roi.h5", stage="roi", settings={}, fps=30.0, source="s", regions=["a"],
-        inter_ocular=40.0, landmark_detector="dlib",
-    ) as file:  # fmt: skip
+    with roi_file(tmp_path, n) as file:
         file["roi"] = nose  # the head moves, and nothing else
         nose[9] = roi.OUTSIDE
         file["nose"] = nose
-    with store.create(tmp_path / "a.h5", stage="align", settings={}, detector="dlib") as file:
-        file["repeat"], file["valid"] = repeat, np.ones(n + 1, bool)
+    align_file(tmp_path, repeat)
     mdmo.mdmo(tmp_path / "roi.h5", tmp_path / "a.h5", tmp_path / "m.h5", Mdmo())
     with store.read(tmp_path / "m.h5") as file:
         assert file["mdmo"][:] == pytest.approx(0)

@@ -78,3 +78,20 @@ def test_lengths_that_do_not_fit_are_named(tmp_path, default_config):
     flow, landmarks = make_files(tmp_path, 6, 4, (30, 30))
     with pytest.raises(InputError, match="6 frames.*4 frame pairs"):
         roi.roi(flow, landmarks, tmp_path / "roi.h5", Roi.model_validate(default_config["roi"]))
+
+
+def test_places_are_less_the_noses_and_openings_from_lid_to_lid():
+    points = np.zeros((2, 68, 2))
+    points[:, 29:31] = (50, 50)
+    points[1, 29:31] += 7  # the whole face moves
+    points[0, 48], points[1, 48] = (
+        (30, 80),
+        (37, 87 + 4),
+    )  # and the corner of the mouth by 4 px more
+    nose = Region(landmarks=[29, 30])
+    found = roi.place(points, [Region(landmarks=[48]), nose], nose)
+    assert found[:, 0].tolist() == [[-20, 30], [-20, 34]]
+    assert not found[:, 1].any()
+    points[0, [37, 38]] = (0, -3)
+    points[0, [65, 66, 67]] = (0, 5)
+    assert roi.openings(points)[0].tolist() == [3, 0, 5]

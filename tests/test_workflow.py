@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from mespot import demo
+from mespot.intervals import INTERVAL_COLUMNS
 from mespot.settings import Demo
 
 ROOT = Path(__file__).parents[1]
@@ -201,7 +202,7 @@ def test_own_video_is_spotted_with_the_trained_model(finished, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     where = finished.results / "my_video_1"
     intervals = pd.read_csv(where / "mespot" / "cross" / "color" / "intervals.csv")
-    assert list(intervals) == ["subject", "video", "type", "onset", "apex", "offset", "score"]
+    assert list(intervals) == INTERVAL_COLUMNS
     assert len(list((where / "report" / "pictures").glob("*.png"))) == 1
     assert finished.would_run() == set(), "spotting in a video must leave the demo as it is"
 

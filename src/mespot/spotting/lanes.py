@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import gaussian_filter1d, uniform_filter1d
 from scipy.signal import find_peaks, peak_widths
 
 from mespot.feature_store import Feature
@@ -47,9 +47,10 @@ def talking(mouth: np.ndarray, fps: float, settings: Lanes) -> np.ndarray:
     width = round(settings.talking_window * fps) | 1
     turns = np.zeros(len(mouth))
     turns[turning_points(mouth, settings.talking_swing)] = 1
-    window = np.ones(width)
-    seen = np.convolve(np.ones(len(mouth)), window, "same") / fps
-    often = np.convolve(turns, window, "same") / seen >= settings.talking_turns
+    among, seen = (
+        uniform_filter1d(each, width, mode="constant") for each in (turns, np.ones(len(turns)))
+    )
+    often = among / seen * fps >= settings.talking_turns
     return lasting(often, round(settings.talking_shortest * fps), round(settings.talking_gap * fps))
 
 
