@@ -5,9 +5,10 @@ picture itself is registered (`faces.register`), on the part of the face that mo
 
 Whether a face is free is judged by a sign that knows neither the person nor the pose: the landmarks
 are found again from shifted boxes. On a free face the regression ends at the same places wherever it
-starts; without a face each start ends somewhere else, and behind a hand those points do that it hides.
-A mouth wide open draws the eyes' points along, a hand before the mouth leaves them: so eyes and mouth
-are compared. These landmarks are dlib's, whoever finds the box: what they tell was measured with them.
+starts; behind a hand, or without a face, each start ends somewhere else. A mouth wide open scatters its
+own points and the nose's for a moment, a hand before the face those of several parts more and for
+longer: so it is the mean over a third of a second that counts. These landmarks are dlib's, whoever
+finds the box: what they tell was measured with them.
 """
 
 from __future__ import annotations
@@ -35,18 +36,16 @@ PROBE = 0.2
 # How often the landmarks are found again from shifted boxes, s: half of align's time at 30 frames/s
 # if each frame were asked.
 LOOK = 1 / 15
-# Where two of nose, eyes and mouth disagree this far, in inter-ocular distances, a face is resembled by
-# one half: free faces stay below 0.033, a cut or a face turned away gives 0.05 to 0.2.
-DISAGREEMENT = 0.04
-# Mean over WHILE s of how far the mouth's points disagree beyond twice the eyes', or the eyes' beyond
-# twice the mouth's, that resembles a face by one half: free faces stay below 0.0022, also with the mouth
-# wide open; a hand before the mouth gives 0.003 to 0.015. A frame counts for SCATTERED at most.
-SCATTER = 0.005
-SCATTERED = 3 * SCATTER
-WHILE = 0.5
-# A face seen for less than this, s, between frames that show none is not trusted; nor is a free one
-# for less than GLIMPSE between frames in which it is covered.
-MOMENT, GLIMPSE = 0.2, 1.0
+# Landmarks' disagreement, in inter-ocular distances, of the second of nose, eyes and mouth. LOST: in a
+# single frame it resembles a face by one half; a cut or a face turned away gives 0.05 to 0.2. COVERED:
+# its mean over WHILE s; free faces stay below 0.027, mouths wide open included; a hand before the face
+# comes to 0.045 and more, and the mean over jaw, nose, eyes and mouth stays above SLIGHT while it goes
+# there and back; it is about 0.005 at rest. What a frame counts for is bounded, or one would decide.
+LOST, COVERED, SLIGHT = 0.05, 0.035, 0.007
+WHILE = 1 / 3
+MOST, MOST_SLIGHT = 0.1, 0.015
+# A face seen for less than this, s, between frames that show none is not trusted.
+MOMENT = 0.2
 # A picture that correlates less than this with its template becomes the next template.
 STALE = 0.9
 # The registered landmarks may lie this far from the first frame's, in inter-ocular distances,
@@ -74,7 +73,7 @@ class Found(NamedTuple):
 
     transform: np.ndarray  # (2, 3) from decoded px to crop px
     resemblance: float  # 0 to 1
-    scatter: float = np.nan  # of eyes or mouth beyond the other's, inter-ocular distances
+    apart: np.ndarray  # (4,) how far jaw, nose, eyes and mouth disagree, inter-ocular distances
     placed: bool = True  # whether the transform is this frame's own, not held since another
 
 
@@ -124,32 +123,19 @@ def judge(found: list[Found], fps: float, least: float) -> tuple[np.ndarray, np.
     """How well each frame resembles a free face (T,), and whether it is to be trusted (T,) bool.
 
     Not trusted are frames that resemble one by less than `least`, a face seen for less than MOMENT
-    between them, and a face that is covered: from the first frame to the last whose points scatter,
-    where they do so on average, if it is twice as much at some time. A hand that hides the face, less
-    than GLIMPSE after it did, has not gone between.
+    between them, and a face that is covered: as long as its points disagree slightly, where at some
+    time they disagree so much that it resembles a free one by less than `least`.
     """
-    alone = np.array([one.scatter for one in found])
-    on_average = mean_over_time(alone, round(WHILE * fps))
+    apart = np.array([one.apart for one in found])
+    width = round(WHILE * fps) | 1
+    much = uniform_filter1d(np.minimum(_second(apart), MOST), width)
+    slightly = uniform_filter1d(np.minimum(apart.mean(1), MOST_SLIGHT), width) > SLIGHT
     resemblance = np.array([one.resemblance for one in found])
-    limit = SCATTER * np.sqrt(1 / max(least, 1e-9) - 1)
-    free = np.ones(len(found), bool)
-    for start, end in _runs(on_average > limit / 2):
-        scattered = start + np.flatnonzero(alone[start:end] > limit / 2)
-        if on_average[start:end].max() > limit and len(scattered):
-            free[scattered[0] : scattered[-1] + 1] = False
-    free = _lasting(free, GLIMPSE * fps)
-    valid = _lasting((resemblance >= least) & free, MOMENT * fps)
-    return np.where(
-        free, resemblance, np.minimum(resemblance, _agreement(on_average, SCATTER))
-    ), valid
-
-
-def mean_over_time(values: np.ndarray, width: int) -> np.ndarray:
-    """Mean (T,) of the values that are no NaN in the `width` frames around each; 0 of none."""
-    known = ~np.isnan(values)
-    total = uniform_filter1d(np.where(known, values, 0), width | 1, mode="constant")
-    share = uniform_filter1d(known.astype(float), width | 1, mode="constant")
-    return np.divide(total, share, out=np.zeros_like(total), where=share > 1e-9)
+    for start, end in _runs(~_lasting(~slightly, MOMENT * fps)):
+        worst = _agreement(much[start:end].max(), COVERED)
+        if worst < least:
+            resemblance[start:end] = np.minimum(resemblance[start:end], worst)
+    return resemblance, _lasting(resemblance >= least, MOMENT * fps)
 
 
 def find_reference(
@@ -233,8 +219,7 @@ def _free_points(frame: np.ndarray, box: np.ndarray | None, settings: Align) -> 
     if box is None:
         return None
     points, apart = consistent_points(grey(frame), box)
-    agreement = min(_agreement(_lost(apart), DISAGREEMENT), _agreement(_scatter(apart), SCATTER))
-    return points if agreement >= settings.min_resemblance else None
+    return points if _agreement(_second(apart), COVERED) >= settings.min_resemblance else None
 
 
 def crop_transform(box: np.ndarray, settings: Align) -> np.ndarray:
@@ -262,7 +247,7 @@ def follow_face(
         pixels = grey(frame)
         repeat[t] = previous is not None and np.array_equal(pixels, previous)
         if t < reference.frame:
-            found.append(Found(reference.transform, 0.0))
+            found.append(Found(reference.transform, 0.0, np.zeros(4)))
         else:
             again = repeat[t] and t > reference.frame
             found.append(found[-1] if again else follower.find(frame))
@@ -289,7 +274,7 @@ class Box:
         self.probe_every = max(1, round(PROBE * fps))
         self.look_every = max(1, round(LOOK * fps))
         self.lost_for = 0
-        self.apart = np.zeros(3)
+        self.apart = np.zeros(4)
         self.n_seen = 0
 
     def find(self, frame: np.ndarray) -> Found:
@@ -322,12 +307,7 @@ class Box:
 
     def _track(self, picture: Picture) -> Found:
         crop = picture.crop(self.transform, self.settings.size)
-        return self._found(self.transform, self._look(crop))._replace(placed=self.placed)
-
-    def _found(self, transform: np.ndarray, resemblance: float) -> Found:
-        """What is found under a transform. Points of a lost face scatter by chance: they tell nothing."""
-        lost = resemblance < self.settings.min_resemblance
-        return Found(transform, resemblance, np.nan if lost else _scatter(self.apart))
+        return Found(self.transform, self._look(crop), self.apart, self.placed)
 
     def _search(self, frame: np.ndarray, picture: Picture) -> Found | None:
         _, points = self._detect(frame)
@@ -344,9 +324,9 @@ class Box:
         if self.looks:
             box = moved_box(self.first_box, self.first_points, self.points)
             points, self.apart = consistent_points(crop, box)
-            if _agreement(_lost(self.apart), DISAGREEMENT) >= self.settings.min_resemblance:
+            if _agreement(_second(self.apart), LOST) >= self.settings.min_resemblance:
                 self.points = points
-        return _agreement(_lost(self.apart), DISAGREEMENT)
+        return _agreement(_second(self.apart), LOST)
 
     def _detect(self, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
         """Box (4,) and points (68, 2), decoded px, of the face nearest to the last one, if it is free."""
@@ -395,18 +375,19 @@ class Similarity(Box):
     def _settle(self, picture: Picture, transform: np.ndarray, correlation: float) -> Found:
         """Judge a registration; where it is good, go on from it."""
         crop = picture.crop(transform, self.settings.size)
-        found = self._found(transform, min(self._look(crop), correlation))
+        resemblance = min(self._look(crop), correlation)
+        found = Found(transform, resemblance, self.apart)
         if found.resemblance < self.settings.min_resemblance:
             return found
         self.transform = transform
         # A hand in the template would hold the face where the hand is.
-        if self.template is None or (correlation < STALE and _scatter(self.apart) < SCATTER):
+        if self.template is None or (correlation < STALE and self.apart.mean() < MOST_SLIGHT):
             self.template = Template(crop, skull_region(self.points, self.settings.size))
         if self._drift() > DRIFT:
             placed = fit_similarity(self.points[STABLE], self.first_points[STABLE])
             self.transform, self.template = compose(placed, transform), None
             self.points = moved(placed, self.points)
-            return Found(transform, 0.0)
+            return Found(transform, 0.0, self.apart)
         return found
 
     def _drift(self) -> float:
@@ -534,15 +515,9 @@ def _agreement(apart: np.ndarray, half: float) -> np.ndarray:
     return 1 / (1 + (apart / half) ** 2)
 
 
-def _lost(apart: np.ndarray) -> float:
-    """How far two of nose, eyes and mouth disagree: an expression moves no two of them so far."""
-    return float(np.sort(apart)[1])
-
-
-def _scatter(apart: np.ndarray) -> float:
-    """How far eyes or mouth disagree beyond twice the other's, from 0 to SCATTERED."""
-    _, eyes, mouth = apart
-    return float(np.clip(max(mouth - 2 * eyes, eyes - 2 * mouth), 0, SCATTERED))
+def _second(apart: np.ndarray) -> np.ndarray:
+    """The second largest disagreement (...,) of nose, eyes and mouth, of (..., 4): no outlier."""
+    return np.sort(apart[..., 1:], axis=-1)[..., 1]
 
 
 def moved(transform: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -25,8 +25,8 @@ STAGE = "landmarks"
 STARTS = [(0, 0), (0.06, 0), (-0.06, 0), (0, 0.06), (0, -0.06)]
 # Frames handed over at a time to a network that looks at each by itself.
 AT_ONCE = 64
-# Nose, eyes and mouth. The jaw is often under hair, and lowered brows are taken for lashes.
-GROUPS = [slice(27, 36), slice(36, 48), slice(48, 68)]
+# Jaw, nose, eyes and mouth; not the brows: where they are lowered some boxes take them for lashes.
+GROUPS = [slice(17), slice(27, 36), slice(36, 48), slice(48, 68)]
 
 
 def landmarks(aligned_video: Path, align_h5: Path, out: Path, settings: Landmarks) -> None:
@@ -89,7 +89,7 @@ def find(
 def consistent_points(image: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """dlib's 68 points (68, 2) px of the face in `box`, and how far other starting boxes disagree.
 
-    The disagreement (3,) is that of nose, eyes and mouth in inter-ocular distances: the median
+    The disagreement (4,) is that of jaw, nose, eyes and mouth in inter-ocular distances: the median
     distance from the median point, its mean over the group's points.
     """
     found = points_from(image, box, STARTS)
