@@ -40,7 +40,7 @@ GRID = {
     "prominence": (0.06, 0.04, 0.05, 0.07, 0.08),
     "width": (0.6, 0.5, 0.7),
     "baseline": (16.0, 8.0, 24.0),
-    "talking_turns": (1.6, 1.2, 2.0),
+    "talking_turns": (1.75, 1.25, 2.25),
 }
 
 
@@ -142,8 +142,6 @@ def picture(real: Path, features, rows: list[dict], path: Path) -> None:
     """A strip for each video: labels above, what was spotted below, and what was left out."""
     with open(real / "labels.csv", newline="") as file:
         labels = list(csv.DictReader(file))
-    known = {row["video"] for row in labels}
-    features = [one for one in features if one.video in known]
     figure, axes = plt.subplots(
         len(features), 1, figsize=(9, 0.75 * len(features) + 0.6), sharex=True
     )
@@ -212,9 +210,9 @@ def main() -> None:
         features = load(results / "features.h5")
         with open(intervals, newline="") as file:
             rows = list(csv.DictReader(file))
-        if given.picture:
-            picture(given.real, features, rows, given.picture)
         named = [one for one in features if one.video in lines]
+        if given.picture:
+            picture(given.real, named, rows, given.picture)
         apart, single, every = left_one_out(given.real, named, folder)
     print("| video | spotted | labelled | right | near | left one out: spotted | right |")
     print("|---|---|---|---|---|---|---|")

@@ -50,7 +50,7 @@ def test_jitter_below_the_swing_is_not_talking():
 def test_a_video_shorter_than_the_window_is_no_error():
     for n in (2, 20, 58):
         assert not talking(np.zeros(n), FPS, SETTINGS).any()
-    assert talking(speech(5, 15)[160:240], FPS, SETTINGS).all()
+    assert talking(speech(5, 15)[160:280], FPS, SETTINGS).all()
 
 
 def test_turning_points_by_hand():

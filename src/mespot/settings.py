@@ -243,9 +243,9 @@ class Lanes(Settings):
     not_counted: list[Literal["talking", "blink"]] = ["talking", "blink"]
     talking_window: Positive = 2.0
     talking_swing: Positive = 0.02
-    talking_turns: Positive = 1.6  # a second
+    talking_turns: Positive = 1.75  # a second
     talking_gap: Annotated[float, Field(ge=0)] = 0.5
-    talking_shortest: Annotated[float, Field(ge=0)] = 2.0
+    talking_shortest: Annotated[float, Field(ge=0)] = 3.0
     blink_dip: Positive = 0.025
     blink_longest: Positive = 0.5
     head_smooth: Positive = 0.1
