@@ -69,7 +69,7 @@ class _Level:
         for _ in range(STEPS):
             seen = self._sample(picture, back)
             residual = seen - gain * self.values - offset
-            scale = 1.4826 * np.median(np.abs(residual[::4])) + 1e-3  # a fourth tells it
+            scale = 1.4826 * np.median(np.abs(residual)) + 1e-3
             weighted = self.jacobian / (1 + (residual / (ROBUST * scale))[:, None] ** 2)
             moment = weighted.T @ self.jacobian
             # The picture's gradient is gain times the template's.
