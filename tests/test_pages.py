@@ -387,3 +387,9 @@ def test_the_command(make, tmp_path):
     rest = [f"--aligned={tmp_path / 'align'}", "--about=x", f"--out={out}"]
     assert CliRunner().invoke(app, ["report-own", *given, *rest]).exit_code == 0
     assert "No expression found" in out.read_text()
+
+
+def test_the_docs_explain_each_column_as_the_page_does():
+    documented = (Path(__file__).parents[1] / "docs" / "configuration.md").read_text()
+    for name, meaning in INTERVALS.items():
+        assert f"| `{name}` | {meaning} |" in documented
