@@ -67,9 +67,12 @@ def test_a_blink_is_a_short_dip():
     for frame in (100, 400):
         eyes[frame - 2 : frame + 3] -= [0.08, 0.2, 0.22, 0.2, 0.08]
     eyes[600:700] -= 0.1  # narrowed for seconds, as in a laugh
+    # A short dip on a slow one: no longer than a blink may last.
+    eyes[740:770] -= 0.1 * np.hanning(30)
+    eyes[753:757] -= 0.1
     found = list(runs(blinks(eyes, FPS, SETTINGS)))
-    assert [round((a + b - 1) / 2) for a, b in found] == [100, 400]
-    assert all(b - a <= 0.3 * FPS for a, b in found)
+    assert [round((a + b - 1) / 2) for a, b in found] == pytest.approx([100, 400, 755], abs=1)
+    assert all(b - a <= SETTINGS.blink_longest * FPS + 1 for a, b in found)
 
 
 def test_a_nod_is_a_head_that_moves():

@@ -78,7 +78,7 @@ def blinks(eyes: np.ndarray, fps: float, settings: Lanes) -> np.ndarray:
     longest = settings.blink_longest * fps
     at, about = find_peaks(dip, prominence=settings.blink_dip, width=(0, longest), rel_height=0.5)
     bases = tuple(about[name] for name in ("prominences", "left_bases", "right_bases"))
-    _, _, begins, ends = peak_widths(dip, at, 0.7, bases)
+    _, _, begins, ends = peak_widths(dip, at, 0.5, bases)
     closed = np.zeros(len(eyes), bool)
     for begin, end in zip(begins, ends, strict=True):
         closed[round(begin) : round(end) + 1] = True
