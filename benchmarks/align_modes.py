@@ -22,9 +22,11 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter1d, uniform_filter1d
 
-from mespot import align, demo, faces, landmarks, video
+from mespot import align, demo, faces, video
 from mespot.decode import decode
+from mespot.faces.covered import consistent_points
 from mespot.faces.dlib import grey
+from mespot.faces.points import moved_box
 from mespot.faces.register import compose, fit_similarity, invert
 from mespot.settings import Align, Decode, Demo
 from mespot.tvl1 import plain as tvl1
@@ -58,8 +60,8 @@ class Clip:
         first = last = self.reference.points
         found = []
         for frame in self.frames:
-            box = landmarks.moved_box(self.reference.box, first, last)
-            last, _ = landmarks.consistent_points(frame, box)
+            box = moved_box(self.reference.box, first, last)
+            last, _ = consistent_points(frame, box)
             found.append(last)
         return np.array(found)
 

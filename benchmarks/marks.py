@@ -23,8 +23,9 @@ from mespot import store, video
 from mespot.align import align, moved
 from mespot.decode import decode
 from mespot.faces.dlib import grey
+from mespot.faces.points import inter_ocular
 from mespot.faces.register import invert
-from mespot.landmarks import inter_ocular, landmarks
+from mespot.landmarks import landmarks
 from mespot.settings import Align, Decode, Landmarks
 
 # A hand in `expressions`: time in s, its outline in px of the frame, and of the face behind it the

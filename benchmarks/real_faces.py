@@ -33,7 +33,8 @@ from mespot.intervals import INTERVAL_COLUMNS, write_table
 from mespot.settings import Displacement, Lanes
 from mespot.spot import described
 from mespot.spotting.displacement import displacement, peaks
-from mespot.spotting.lanes import lanes, runs
+from mespot.spotting.lanes import lanes
+from mespot.stretches import runs
 
 # The first of each is the default.
 GRID = {

@@ -79,6 +79,12 @@ def test_200_fps_folder_keeps_every_eighth_frame(tmp_path):
     assert numbers(tmp_path / "out.mkv") == [0, 8, 16, 24, 32, 40]
 
 
+def test_a_span_ends_within_a_long_frame():
+    """Frames of .1 s at 30 frames/s, to .15 s: three instants of the first, two of the second."""
+    timed = ((k / 10, k) for k in range(6))
+    assert list(resample(timed, 30, 0.0, 0.15)) == [0, 0, 0, 1, 1]
+
+
 def test_variable_rate_is_resampled_by_timestamps(tmp_path):
     times = [0, 0.1, 0.2, 0.5, 0.6, 0.7]
     source = save_video(tmp_path / "v.mp4", numbered(6), times)
@@ -155,7 +161,8 @@ def test_rotation_metadata_is_honoured(tmp_path):
     clockwise = [0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30]
     content[matrix : matrix + 36] = struct.pack(">9i", *clockwise)
     source.write_bytes(content)
-    _, upright = next(iter(video.read_timed(source)))
+    _, frame = next(video.timed_frames(source))
+    upright = video.pixels(frame)
     assert upright.shape == (64, 48, 3)
     assert upright[:32].mean() > 180
     assert upright[32:].mean() < 60

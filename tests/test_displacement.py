@@ -102,9 +102,11 @@ def test_without_a_face_size_a_videos_own_scale_counts(tmp_path):
 
 def test_a_clip_of_one_expression_has_its_neutral_face_at_its_ends():
     """The expression lasts two thirds of the clip, so that its median is the expression."""
-    place = moved_lip(90, (15, 30, 0.0))
-    place[20:75, 1, 1] = 0.2
-    place[15:20, 1, 1], place[75:80, 1, 1] = np.linspace(0, 0.2, 5), np.linspace(0.2, 0, 5)
+    place = moved_lip(90, (15, 30, 0.0)) + 0.5  # neutral is no zero
+    place[20:75, 1, 1] += 0.2
+    place[15:20, 1, 1] += np.linspace(0, 0.2, 5)
+    place[75:80, 1, 1] += np.linspace(0.2, 0, 5)
+    assert np.abs(displacement(feature(place), SETTINGS)[:10]).max() < 0.01
     ((type_, one),) = spot(feature(place))
     assert (type_, one.onset, one.offset) == (
         "macro",
@@ -119,6 +121,25 @@ def test_what_is_hidden_for_the_most_part_is_left_out():
     assert not spot(one)
     one.valid[112:140] = True
     assert len(spot(one)) == 1
+
+
+def test_what_several_regions_do_at_a_time_is_one_event_told_by_the_strongest():
+    place = moved_lip(600, (100, 160, 0.3))
+    place[:, 2, 1] += bump(600, 90, 150, 0.1) + bump(600, 300, 360, 0.1)
+    alone = spot(feature(moved_lip(600, (100, 160, 0.3))))
+    both = spot(feature(place))
+    assert len(both) == 2
+    assert both[0] == alone[0]
+    # Also across the borders of the stretches of 4 s in which what is near is looked for.
+    for onset in range(96, 126, 4):
+        place = moved_lip(600, (onset, onset + 60, 0.3))
+        place[:, 2, 1] += bump(600, onset + 8, onset + 60, 0.1)
+        assert len(spot(feature(place))) == 1
+
+
+def test_what_lasts_longer_than_an_expression_is_none():
+    assert spot(feature(moved_lip(900, (100, 300, 0.2))))
+    assert not spot(feature(moved_lip(900, (100, 340, 0.2))))
 
 
 def test_running_median_by_hand():

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from mespot import align, demo, landmarks, store, video
+from mespot.faces import covered
+from mespot.faces.points import moved_box
 from mespot.settings import Demo, Landmarks
 
 SIZE, N = 128, 16
@@ -104,20 +106,20 @@ def test_disagreement_tells_a_face_from_none(person):
     picture = cv2.cvtColor(np.uint8(person.picture.clip(0, 255)), cv2.COLOR_RGB2GRAY)
     (x0, y0), (x1, y1) = person.landmarks.min(0), person.landmarks.max(0)
     box = np.array([x0, y0 - 5, x1, y1])
-    points, apart = landmarks.consistent_points(picture, box)
+    points, apart = covered.consistent_points(picture, box)
     assert apart.max() < 0.012
     assert (
         np.linalg.norm(points - person.landmarks, axis=1)[INNER].mean() < 0.06 * person.inter_ocular
     )
     noise = np.random.default_rng(0).integers(0, 255, picture.shape, np.uint8)
-    assert landmarks.consistent_points(noise, box)[1].min() > 0.03
+    assert covered.consistent_points(noise, box)[1].min() > 0.03
 
 
 def test_moved_box_follows_its_points():
     rng = np.random.default_rng(1)
     points = rng.uniform(0, 50, (68, 2))
     box = np.array([0.0, 5.0, 50.0, 55.0])
-    moved = landmarks.moved_box(box, points, 2 * points + (3, 4))
+    moved = moved_box(box, points, 2 * points + (3, 4))
     np.testing.assert_allclose(moved, 2 * box + (3, 4, 3, 4))
 
 

@@ -13,10 +13,10 @@ from mespot.spotting.lanes import (
     head_moves,
     lanes,
     lasting,
-    runs,
     talking,
     turning_points,
 )
+from mespot.stretches import runs
 
 FPS = 30.0
 TIME = np.arange(900) / FPS
@@ -36,7 +36,7 @@ def test_many_small_openings_are_talking():
 
 
 @pytest.mark.parametrize(
-    "opening", [0 * TIME, speech(5, 8, 1 / 3), 0.3 * (TIME > 10), speech(5, 5.5)]
+    "opening", [0 * TIME, speech(5, 8, 1 / 3), 0.3 * (TIME > 10), speech(5, 5.5), speech(5, 6)]
 )
 def test_a_still_mouth_a_slow_one_a_step_and_a_short_one_are_not(opening):
     assert not talking(opening, FPS, SETTINGS).any()
@@ -73,6 +73,11 @@ def test_a_blink_is_a_short_dip():
     found = list(runs(blinks(eyes, FPS, SETTINGS)))
     assert [round((a + b - 1) / 2) for a, b in found] == pytest.approx([100, 400, 755], abs=1)
     assert all(b - a <= SETTINGS.blink_longest * FPS + 1 for a, b in found)
+
+
+def test_a_short_pause_belongs_to_the_speech_and_a_longer_one_does_not():
+    assert len(runs(talking(speech(3, 8) + speech(9.4, 14), FPS, SETTINGS))) == 1
+    assert len(runs(talking(speech(3, 8) + speech(9.8, 14), FPS, SETTINGS))) == 2
 
 
 def test_a_nod_is_a_head_that_moves():

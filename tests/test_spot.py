@@ -143,6 +143,7 @@ def test_curves_are_a_table_of_every_frame(spotted, tmp_path):
     assert len(table) == N
     assert table["time_s"].iloc[-1] == pytest.approx(1 + (N - 1) / FPS, abs=1e-3)
     assert table["source_frame"].iloc[10] == 80
+    assert not table.isna().any().any()
     assert table["lip"].iloc[130] == pytest.approx(0.2, abs=0.01)
     assert table["mouth"].iloc[0] == pytest.approx(0.04)
     done = CliRunner().invoke(app, ["curves", *paths])

@@ -115,7 +115,7 @@ def test_regions_keep_the_order_of_the_config(finished, default_config):
 
 
 def test_fold_has_not_seen_its_subject(finished):
-    """A model has left out the subject of its folder; it spots (`test_spot`) in that one alone."""
+    """A model has left out the subject of its folder; it spots (`test_spotting_network`) in that one alone."""
     import torch
 
     paths = list(finished.results.glob("*/mespot/folds/*/model.pt"))

@@ -2,13 +2,7 @@
 
 Landmarks jitter by more than a micro-expression moves, so they only give the rough start: the
 picture itself is registered (`faces.register`), on the part of the face that moves with the skull.
-
-Whether a face is free is judged by a sign that knows neither the person nor the pose: the landmarks
-are found again from shifted boxes. On a free face the regression ends at the same places wherever it
-starts; behind a hand, or without a face, each start ends somewhere else. A mouth wide open scatters its
-own points and the nose's for a moment, a hand before the face those of several parts more and for
-longer: so it is the mean over a third of a second that counts. These landmarks are dlib's, whoever
-finds the box: what they tell was measured with them.
+Whether the face is free in them is `faces.covered`'s to say.
 """
 
 from __future__ import annotations
@@ -20,15 +14,17 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from scipy.ndimage import uniform_filter1d
 
 from mespot import faces, store, video
 from mespot.errors import InputError
+from mespot.faces.covered import COVERED, LOST, MOST_SLIGHT, agreement, consistent_points, judge
 from mespot.faces.dlib import grey
+from mespot.faces.points import inter_ocular, moved_box
 from mespot.faces.register import Template, compose, fit_similarity, invert
-from mespot.landmarks import bridge, consistent_points, inter_ocular, moved_box
+from mespot.landmarks import bridge
 from mespot.progress import progress
 from mespot.settings import Align
+from mespot.stretches import runs
 
 STAGE = "align"
 # While there is no face the detector is asked this often, s: it costs as much as several frames.
@@ -36,16 +32,6 @@ PROBE = 0.2
 # How often the landmarks are found again from shifted boxes, s: half of align's time at 30 frames/s
 # if each frame were asked.
 LOOK = 1 / 15
-# Landmarks' disagreement, in inter-ocular distances, of the second of nose, eyes and mouth. LOST: in a
-# single frame it resembles a face by one half; a cut or a face turned away gives 0.05 to 0.2. COVERED:
-# its mean over WHILE s; free faces stay below 0.027, mouths wide open included; a hand before the face
-# comes to 0.045 and more, and the mean over jaw, nose, eyes and mouth stays above SLIGHT while it goes
-# there and back; it is about 0.005 at rest. What a frame counts for is bounded, or one would decide.
-LOST, COVERED, SLIGHT = 0.05, 0.035, 0.007
-WHILE = 1 / 3
-MOST, MOST_SLIGHT = 0.1, 0.015
-# A face seen for less than this, s, between frames that show none is not trusted.
-MOMENT = 0.2
 # A picture that correlates less than this with its template becomes the next template.
 STALE = 0.9
 # The registered landmarks may lie this far from the first frame's, in inter-ocular distances,
@@ -91,7 +77,12 @@ def align(decoded: Path, out_video: Path, out_h5: Path, settings: Align) -> None
     info = video.info(decoded)
     reference = find_reference(decoded, info, detector, settings)
     found, repeat = follow_face(decoded, info, reference, detector, settings)
-    resemblance, valid = judge(found, info.fps, settings.min_resemblance)
+    resemblance, valid = judge(
+        np.array([one.resemblance for one in found]),
+        np.array([one.apart for one in found]),
+        info.fps,
+        settings.min_resemblance,
+    )
     placed = valid & [one.placed for one in found]
     transform = bridge_transforms(np.array([one.transform for one in found]), placed, settings.size)
     _say_what_is_marked(decoded, valid)
@@ -117,25 +108,6 @@ def align(decoded: Path, out_video: Path, out_h5: Path, settings: Align) -> None
         file["source_frame"] = np.array(origin.frames, np.int32)
         file["box"] = reference.box
         file["box"].attrs["reference_frame"] = reference.frame
-
-
-def judge(found: list[Found], fps: float, least: float) -> tuple[np.ndarray, np.ndarray]:
-    """How well each frame resembles a free face (T,), and whether it is to be trusted (T,) bool.
-
-    Not trusted are frames that resemble one by less than `least`, a face seen for less than MOMENT
-    between them, and a face that is covered: as long as its points disagree slightly, where at some
-    time they disagree so much that it resembles a free one by less than `least`.
-    """
-    apart = np.array([one.apart for one in found])
-    width = round(WHILE * fps) | 1
-    much = uniform_filter1d(np.minimum(_second(apart), MOST), width)
-    slightly = uniform_filter1d(np.minimum(apart.mean(1), MOST_SLIGHT), width) > SLIGHT
-    resemblance = np.array([one.resemblance for one in found])
-    for start, end in _runs(~_lasting(~slightly, MOMENT * fps)):
-        worst = _agreement(much[start:end].max(), COVERED)
-        if worst < least:
-            resemblance[start:end] = np.minimum(resemblance[start:end], worst)
-    return resemblance, _lasting(resemblance >= least, MOMENT * fps)
 
 
 def find_reference(
@@ -219,7 +191,7 @@ def _free_points(frame: np.ndarray, box: np.ndarray | None, settings: Align) -> 
     if box is None:
         return None
     points, apart = consistent_points(grey(frame), box)
-    return points if _agreement(_second(apart), COVERED) >= settings.min_resemblance else None
+    return points if agreement(apart, COVERED) >= settings.min_resemblance else None
 
 
 def crop_transform(box: np.ndarray, settings: Align) -> np.ndarray:
@@ -324,9 +296,9 @@ class Box:
         if self.looks:
             box = moved_box(self.first_box, self.first_points, self.points)
             points, self.apart = consistent_points(crop, box)
-            if _agreement(_second(self.apart), LOST) >= self.settings.min_resemblance:
+            if agreement(self.apart, LOST) >= self.settings.min_resemblance:
                 self.points = points
-        return _agreement(_second(self.apart), LOST)
+        return float(agreement(self.apart, LOST))
 
     def _detect(self, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
         """Box (4,) and points (68, 2), decoded px, of the face nearest to the last one, if it is free."""
@@ -486,38 +458,14 @@ def bridge_transforms(transforms: np.ndarray, valid: np.ndarray, size: int) -> n
     return np.where(valid[:, None, None], transforms, bridged)
 
 
-def _lasting(valid: np.ndarray, least: float) -> np.ndarray:
-    """`valid` (T,) without its runs of fewer than `least` frames between others."""
-    lasting = valid.copy()
-    for start, end in _runs(valid):
-        if end - start < least and start > 0 and end < len(valid):
-            lasting[start:end] = False
-    return lasting
-
-
-def _runs(flags: np.ndarray) -> np.ndarray:
-    """Runs (N, 2) of True: first, and one past the last."""
-    return np.flatnonzero(np.diff(np.concatenate([[0], flags, [0]]).astype(int))).reshape(-1, 2)
-
-
 def _say_what_is_marked(decoded: Path, valid: np.ndarray) -> None:
     if not valid.all():
-        runs = ", ".join(f"{start}-{end - 1}" for start, end in _runs(~valid))
+        marked = ", ".join(f"{start}-{end - 1}" for start, end in runs(~valid))
         print(
             f"warning: {decoded.stem}: {(~valid).sum()} of {len(valid)} frames show no face, a covered one or one "
-            f"turned away, and are marked: {runs}",
+            f"turned away, and are marked: {marked}",
             file=sys.stderr,
         )
-
-
-def _agreement(apart: np.ndarray, half: float) -> np.ndarray:
-    """How well a face is resembled whose landmarks disagree by `apart`: 0 to 1, 0.5 at `half`."""
-    return 1 / (1 + (apart / half) ** 2)
-
-
-def _second(apart: np.ndarray) -> np.ndarray:
-    """The second largest disagreement (...,) of nose, eyes and mouth, of (..., 4): no outlier."""
-    return np.sort(apart[..., 1:], axis=-1)[..., 1]
 
 
 def moved(transform: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -45,7 +45,7 @@ def _table(feature: Feature, channels: list[str], values: np.ndarray) -> pd.Data
         "frame": frames,
         "time_s": np.round([feature.seconds(t) for t in frames], 4),
         "source_frame": feature.clock.frames if feature.clock else frames,
-        "counts": np.append(feature.valid, feature.valid[-1:]),
+        "counts": feature.seen,
     }
     # A network tells of rows, the motion from one frame to the next; the last frame has none.
     padded = np.full((n, len(channels)), np.nan)

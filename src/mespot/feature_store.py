@@ -49,6 +49,11 @@ class Feature(NamedTuple):
     face: Face | None = None
     clock: Clock | None = None
 
+    @property
+    def seen(self) -> np.ndarray:
+        """In which frames (T,) bool the face is seen: `valid`, the last frame as the row before it."""
+        return np.append(self.valid, self.valid[-1:])
+
     def seconds(self, frame: int) -> float:
         """When a frame of the working rate appears, in seconds of the source."""
         return (self.clock.start if self.clock else 0.0) + frame / self.fps

@@ -1,7 +1,6 @@
 """landmarks: 68 points in every aligned frame, smoothed in time.
 
-How far the points change when the face's box is shifted tells a free face from a covered one. They
-are not averaged over such boxes: against the demo's truth that adds error (0.58 px rather than 0.42
+The points of several shifted boxes (`faces.covered`) are not averaged: against the demo's truth that adds error (0.58 px rather than 0.42
 in the ROI points), since some boxes take lowered brows for lashes. A Gaussian of 2 frames leaves
 the least error, and an eighth of the jitter from frame to frame (0.27 to 0.035 px, crop of 128 px).
 """
@@ -16,17 +15,13 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from mespot import faces, store, video
-from mespot.faces.dlib import points_from
+from mespot.faces.points import inter_ocular, moved_box
 from mespot.progress import progress
 from mespot.settings import Landmarks
 
 STAGE = "landmarks"
-# Shifts (x, y) of the box, in parts of its width.
-STARTS = [(0, 0), (0.06, 0), (-0.06, 0), (0, 0.06), (0, -0.06)]
 # Frames handed over at a time to a network that looks at each by itself.
 AT_ONCE = 64
-# Jaw, nose, eyes and mouth; not the brows: where they are lowered some boxes take them for lashes.
-GROUPS = [slice(17), slice(27, 36), slice(36, 48), slice(48, 68)]
 
 
 def landmarks(aligned_video: Path, align_h5: Path, out: Path, settings: Landmarks) -> None:
@@ -84,32 +79,6 @@ def find(
     for t in np.flatnonzero(again):
         points[t] = points[t - 1]
     return points
-
-
-def consistent_points(image: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """dlib's 68 points (68, 2) px of the face in `box`, and how far other starting boxes disagree.
-
-    The disagreement (4,) is that of jaw, nose, eyes and mouth in inter-ocular distances: the median
-    distance from the median point, its mean over the group's points.
-    """
-    found = points_from(image, box, STARTS)
-    middle = np.median(found, axis=0)
-    apart = np.median(np.linalg.norm(found - middle, axis=2), axis=0) / inter_ocular(middle)
-    return found[0], np.array([apart[group].mean() for group in GROUPS])
-
-
-def moved_box(box: np.ndarray, points: np.ndarray, now: np.ndarray) -> np.ndarray:
-    """Where a face's box has gone when its points have moved to `now`: shifted and enlarged."""
-    centre, centre_now = points.mean(0), now.mean(0)
-    larger = np.sqrt(now.var(0).sum() / points.var(0).sum())
-    corners = (box.reshape(2, 2) - centre) * larger + centre_now
-    return corners.ravel()
-
-
-def inter_ocular(points: np.ndarray) -> np.ndarray:
-    """Distance of the eyes' centres, px, of points (..., 68, 2)."""
-    eyes = points[..., 36:42, :].mean(-2) - points[..., 42:48, :].mean(-2)
-    return np.maximum(np.linalg.norm(eyes, axis=-1), 1e-6)
 
 
 def bridge(values: np.ndarray, valid: np.ndarray) -> np.ndarray:

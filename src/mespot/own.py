@@ -13,7 +13,7 @@ from mespot.datasets.layouts import Video
 from mespot.errors import InputError
 from mespot.settings import Align
 
-# A video of which more than this share was left out is pointed at.
+# A video of which more than this share was left out hardly speaks for itself: here and on the page.
 MUCH = 0.2
 RED, PLAIN = "\033[31m", "\033[0m"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from mespot.intervals import TYPES, load_intervals
 from mespot.progress import progress
 from mespot.settings import Report
 from mespot.store import replacing
+from mespot.stretches import runs
 
 matplotlib.use("agg")
 from matplotlib import pyplot as plt
@@ -130,7 +131,7 @@ def timeline(
     bars.set_yticks(range(len(rows)), [name for name, _ in rows])
     bars.set_ylim(-0.6, len(rows) - 0.4)
     for axis in axes:
-        for start, stop in _runs(~feature.valid):
+        for start, stop in runs(~feature.valid):
             axis.axvspan(start / feature.fps, stop / feature.fps, color=EXCLUDED, alpha=0.45, lw=0)
         axis.spines[["top", "right"]].set_visible(False)
     for type_ in TYPES:
@@ -208,9 +209,3 @@ def _figure(
 
 def _of_video(table: pd.DataFrame, video: str) -> pd.DataFrame:
     return table[table["video"] == video]
-
-
-def _runs(marked: np.ndarray) -> Iterable[tuple[int, int]]:
-    """Start and stop of each run of True."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], marked, [False]]).astype(int)))
-    return ((int(start), int(stop)) for start, stop in edges.reshape(-1, 2))

@@ -14,11 +14,11 @@ import numpy as np
 from mespot import store
 from mespot.feature_store import Feature
 from mespot.intervals import INTERVAL_COLUMNS, LANE_COLUMNS, write_table
-from mespot.settings import Displacement, Lanes
+from mespot.settings import Lanes
 from mespot.spotting import Spotted
-from mespot.spotting.displacement import displacement
-from mespot.spotting.lanes import lanes, runs
+from mespot.spotting.lanes import lanes
 from mespot.spotting.proposals import Proposal
+from mespot.stretches import runs
 
 # Regions that moved at least this much of what the first of them moved are named, at most so many.
 ALSO, MOST = 0.6, 4
@@ -50,12 +50,11 @@ def spot(
     with store.read(features) as file:
         known = {name: file.attrs[name] for name in ("fps", "source")}
     with store.create(files.curves, stage="spot", settings=settings, units=units, **known) as file:
-        for feature, channels, curves, found in spotted:
-            file.create_dataset(feature.video, data=curves).attrs["channels"] = channels
-            flags = lanes(feature, lane_settings)
-            stretches += _stretches(feature, flags)
-            moved = displacement(feature, Displacement())
-            for row in described(feature, found, flags, moved):
+        for one in spotted:
+            file.create_dataset(one.feature.video, data=one.curves).attrs["channels"] = one.channels
+            flags = lanes(one.feature, lane_settings)
+            stretches += _stretches(one.feature, flags)
+            for row in described(one.feature, one.found, flags, one.moved):
                 without = set(row["remarks"].split("; ")) & set(lane_settings.not_counted)
                 rows[not without].append(row)
     write_table(rows[True], INTERVAL_COLUMNS, files.intervals)
@@ -78,7 +77,7 @@ def described(
     for type_, one in sorted(found, key=lambda each: (each[1].onset, each[0])):
         inside = slice(one.onset, one.offset + 1)
         travelled = np.linalg.norm(np.ptp(moved[inside], axis=0), axis=1)
-        remarks = _remarks(one, flags, upper_face(feature, travelled))
+        remarks = _remarks(one, flags, _upper_face(feature, travelled))
         if type_ == "micro":
             remarks += _within(feature, one, macros)
         rows.append(
@@ -95,7 +94,7 @@ def described(
     return rows
 
 
-def upper_face(feature: Feature, travelled: np.ndarray) -> bool:
+def _upper_face(feature: Feature, travelled: np.ndarray) -> bool:
     """Whether what moved most, `travelled` (R,), lies above the nose, as what a blink moves does."""
     if feature.face is None:
         return False
@@ -127,8 +126,7 @@ def _remarks(one: Proposal, flags: dict[str, np.ndarray], upper: bool) -> list[s
 def _within(feature: Feature, micro: Proposal, macros: list[Proposal]) -> list[str]:
     """Says so where a micro-expression is part of a macro-expression: one event, found twice."""
     for macro in macros:
-        common = min(micro.offset, macro.offset) - max(micro.onset, macro.onset) + 1
-        if 2 * common > micro.offset - micro.onset + 1:
+        if 2 * micro.common(macro) > micro.frames:
             return [f"same event as the macro at {feature.seconds(macro.onset):.2f} s"]
     return []
 
@@ -143,7 +141,7 @@ def _times(feature: Feature, one: Proposal) -> dict[str, Any]:
         "onset_s": round(feature.seconds(onset), 3),
         "apex_s": round(feature.seconds(apex), 3),
         "offset_s": round(feature.seconds(offset + 1), 3),
-        "duration_s": round((offset + 1 - onset) / feature.fps, 3),
+        "duration_s": round(one.frames / feature.fps, 3),
         **dict(zip(("source_onset", "source_apex", "source_offset"), source, strict=True)),
         "source_fps": round(feature.clock.fps if feature.clock else feature.fps, 3),
     }

@@ -116,11 +116,6 @@ def frame_files(folder: Path, first: int | None = None) -> list[Path]:
     return [path for _, path in numbered]
 
 
-def read_timed(path: Path) -> Iterator[tuple[float, np.ndarray]]:
-    """The frames of a video file, upright, with the time at which each appears: see `timed_frames`."""
-    return ((time, pixels(frame)) for time, frame in timed_frames(path))
-
-
 def timed_frames(path: Path) -> Iterator[tuple[float, av.VideoFrame]]:
     """The frames of a video file with the time, in seconds from the first, at which each appears.
 

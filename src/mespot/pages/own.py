@@ -17,15 +17,13 @@ from mespot import store, video
 from mespot.errors import InputError
 from mespot.feature_store import Feature, load, missing
 from mespot.intervals import INTERVALS, LANE_COLUMNS, TYPES, load_intervals
+from mespot.own import MUCH
 from mespot.progress import progress
 from mespot.settings import Displacement
 from mespot.spot import Files
 from mespot.spotting.displacement import displacement
 from mespot.spotting.lanes import LANES
 from mespot.store import replacing
-
-# Above this share of frames left out, a video's result hardly speaks for the video.
-MUCH = 0.2
 
 # Motion is drawn on one scale over all videos, so that a still face looks still: displacement in
 # inter-ocular distances. On ten real videos strong expressions reach .1 to .4, still faces .01.

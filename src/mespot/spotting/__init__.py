@@ -17,3 +17,4 @@ class Spotted(NamedTuple):
     channels: list[str]  # names of the C curves
     curves: np.ndarray  # (T or T-1, C) float32
     found: list[tuple[str, Proposal]]  # type and interval
+    moved: np.ndarray  # (T, R, 2) of `displacement`, which tells what of the face moved

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 from scipy.ndimage import gaussian_filter1d
-from scipy.signal import find_peaks, peak_widths
+from scipy.signal import find_peaks
 
 from mespot.feature_store import Feature
 from mespot.progress import progress
@@ -32,7 +32,8 @@ def by_displacement(stored: Sequence[Feature], settings: Displacement) -> Iterat
     for feature in progress(stored, "spot", len(stored)):
         moved = displacement(feature, settings)
         sizes = np.linalg.norm(moved, axis=2).astype(np.float32)
-        yield Spotted(feature, list(feature.regions), sizes, peaks(feature, moved, settings))
+        found = peaks(feature, moved, settings)
+        yield Spotted(feature, list(feature.regions), sizes, found, moved)
 
 
 def displacement(feature: Feature, settings: Displacement) -> np.ndarray:
@@ -80,10 +81,11 @@ def peaks(
     found = []
     for size in np.linalg.norm(moved, axis=2).T:
         around = round(2 * settings.longest * feature.fps) | 1
-        apexes, about = find_peaks(size, prominence=prominence, wlen=around)
-        bases = tuple(about[name] for name in ("prominences", "left_bases", "right_bases"))
-        _, _, begins, ends = peak_widths(size, apexes, settings.width, bases)
-        found += zip(about["prominences"], np.rint(begins), apexes, np.rint(ends), strict=True)
+        apexes, about = find_peaks(
+            size, prominence=prominence, width=0, rel_height=settings.width, wlen=around
+        )
+        begins, ends = np.rint(about["left_ips"]), np.rint(about["right_ips"])
+        found += zip(about["prominences"], begins, apexes, ends, strict=True)
     proposals = []
     # Only what begins at most the longest expression earlier or later can share time.
     longest = settings.longest * feature.fps
@@ -92,7 +94,7 @@ def peaks(
         onset, apex, offset = map(int, frames)
         # Half at twice the least prominence.
         one = Proposal(onset, apex, offset, float(height / (height + 2 * prominence)))
-        seconds = (offset - onset + 1) / feature.fps
+        seconds = one.frames / feature.fps
         hidden = 1 - feature.valid[onset : offset + 1].mean()
         when = int(onset / longest)
         others = itertools.chain(*(near[k] for k in (when - 1, when, when + 1)))
@@ -108,5 +110,4 @@ def peaks(
 
 def _shared(one: Proposal, other: Proposal) -> float:
     """Which part of the shorter of two intervals they share."""
-    common = min(one.offset, other.offset) - max(one.onset, other.onset) + 1
-    return common / (min(one.offset - one.onset, other.offset - other.onset) + 1)
+    return one.common(other) / min(one.frames, other.frames)

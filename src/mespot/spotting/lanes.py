@@ -6,15 +6,14 @@ sound is not used; published features tell none of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, uniform_filter1d
-from scipy.signal import find_peaks, peak_widths
+from scipy.signal import find_peaks
 
 from mespot.feature_store import Feature
 from mespot.settings import Lanes
 from mespot.spotting.displacement import running_median
+from mespot.stretches import closed, runs
 
 LANES = {
     "talking": "the mouth opens and closes as in speech",
@@ -26,10 +25,9 @@ LANES = {
 
 def lanes(feature: Feature, settings: Lanes) -> dict[str, np.ndarray]:
     """Which frames (T,) bool belong to each of LANES."""
-    n = len(feature.valid) + 1
-    left_out = ~np.append(feature.valid, feature.valid[-1:])
+    left_out = ~feature.seen
     if feature.face is None:
-        return dict.fromkeys(LANES, np.zeros(n, bool)) | {"left_out": left_out}
+        return dict.fromkeys(LANES, np.zeros(len(left_out), bool)) | {"left_out": left_out}
     openings = feature.face.openings / feature.inter_ocular
     return {
         "talking": talking(openings[:, 2], feature.fps, settings) & ~left_out,
@@ -73,16 +71,18 @@ def turning_points(values: np.ndarray, swing: float) -> list[int]:
 
 
 def blinks(eyes: np.ndarray, fps: float, settings: Lanes) -> np.ndarray:
-    """Frames (T,) bool of blinks: short dips of the eyes' opening (T,), in inter-ocular distances."""
-    dip = running_median(eyes, round(fps)) - eyes
+    """Frames (T,) bool of blinks: short dips of the eyes' opening (T,), in inter-ocular distances.
+
+    A dip that lasts longer than half the median's window is the median itself; a row of dips is not, and
+    has a width.
+    """
     longest = settings.blink_longest * fps
-    at, about = find_peaks(dip, prominence=settings.blink_dip, width=(0, longest), rel_height=0.5)
-    bases = tuple(about[name] for name in ("prominences", "left_bases", "right_bases"))
-    _, _, begins, ends = peak_widths(dip, at, 0.5, bases)
-    closed = np.zeros(len(eyes), bool)
-    for begin, end in zip(begins, ends, strict=True):
-        closed[round(begin) : round(end) + 1] = True
-    return closed
+    dip = running_median(eyes, round(2 * longest)) - eyes
+    _, about = find_peaks(dip, prominence=settings.blink_dip, width=(0, longest), rel_height=0.5)
+    shut = np.zeros(len(eyes), bool)
+    for begin, end in zip(about["left_ips"], about["right_ips"], strict=True):
+        shut[round(begin) : round(end) + 1] = True
+    return shut
 
 
 def head_moves(pose: np.ndarray, fps: float, settings: Lanes) -> np.ndarray:
@@ -96,17 +96,8 @@ def head_moves(pose: np.ndarray, fps: float, settings: Lanes) -> np.ndarray:
 
 def lasting(flags: np.ndarray, shortest: int, gap: int) -> np.ndarray:
     """`flags` (T,) with gaps of fewer than `gap` frames closed, then without runs under `shortest`."""
-    flags = flags.copy()
-    for start, stop in runs(~flags):
-        if start > 0 and stop < len(flags) and stop - start < gap:
-            flags[start:stop] = True
+    flags = closed(flags, gap)
     for start, stop in runs(flags):
         if stop - start < shortest:
             flags[start:stop] = False
     return flags
-
-
-def runs(flags: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Start and stop (one past the last frame) of each run of True."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(int)))
-    return ((int(start), int(stop)) for start, stop in edges.reshape(-1, 2))

@@ -16,8 +16,9 @@ from mespot.intervals import TYPES, read_selection
 from mespot.networks.auw_gcn import OUTPUTS
 from mespot.networks.trained import Trained, fold_name, load_epochs, load_trained
 from mespot.progress import progress
-from mespot.settings import Spot
+from mespot.settings import Displacement, Spot
 from mespot.spotting import Spotted
+from mespot.spotting.displacement import displacement
 from mespot.spotting.proposals import Proposal, propose, propose_published, suppress
 
 BATCH = 128  # windows at a time: memory stays bounded however long the video
@@ -60,7 +61,8 @@ def by_networks(
                 for type_ in TYPES
                 for one in spot_type(windows, feature.valid, feature.fps, type_, own)
             ]
-            yield Spotted(feature, list(OUTPUTS), of_rows(windows, feature.valid), found)
+            curves, moved = of_rows(windows, feature.valid), displacement(feature, Displacement())
+            yield Spotted(feature, list(OUTPUTS), curves, found, moved)
     if not spotted:
         raise InputError(
             "no video of a subject whom the models left out; a model of all subjects (folds/all) spots "

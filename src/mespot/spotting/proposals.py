@@ -16,6 +16,14 @@ class Proposal(NamedTuple):
     offset: int
     score: float
 
+    @property
+    def frames(self) -> int:
+        return self.offset - self.onset + 1
+
+    def common(self, other: Proposal) -> int:
+        """How many frames both have; not positive where they are apart."""
+        return min(self.offset, other.offset) - max(self.onset, other.onset) + 1
+
 
 def propose(
     onset: np.ndarray,
