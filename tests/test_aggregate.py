@@ -31,7 +31,7 @@ def summary(tmp_path):
         save(tmp_path, "b/net", (3, 10, 4), (1, 1, 1)),
         save(tmp_path, "b/net/cross/a", (0, 1, 4), (0, 0, 1)),
     ]
-    aggregate(scores, tmp_path, ["a", "b"], tmp_path / "summary.csv")
+    aggregate(scores, tmp_path, ["a", "b"], [], tmp_path / "summary.csv")
     return tmp_path / "summary.csv"
 
 
@@ -46,6 +46,16 @@ def test_rows_and_pooling(summary):
     assert (table["selection"] == "last").all()
 
 
+def test_a_method_that_trains_nothing_is_trained_on_nothing(tmp_path):
+    scores = [save(tmp_path, f"{name}/rule", (1, 2, 2), (0, 1, 1)) for name in ("a", "b")]
+    scores.append(save(tmp_path, "a/net", (1, 2, 2), (0, 1, 1)))
+    aggregate(scores, tmp_path, ["a", "b"], ["rule"], tmp_path / "summary.csv")
+    table = pd.read_csv(tmp_path / "summary.csv").set_index(["method", "dataset"])
+    assert set(table.loc["rule"]["trained_on"]) == {"nothing"}
+    assert table.loc["rule", "pooled"]["macro_tp"] == 2
+    assert table.loc["net", "a"]["trained_on"] == "a"
+
+
 def test_seeds_give_mean_and_spread_and_ways_of_choosing_stand_apart(tmp_path):
     scores = [
         save(tmp_path, "a/net", (1, 2, 2), (0, 0, 0)),
@@ -57,7 +67,7 @@ def test_seeds_give_mean_and_spread_and_ways_of_choosing_stand_apart(tmp_path):
         save(tmp_path, "b/net/seed_2/cross/a/inner", (1, 1, 1), (0, 0, 0)),
         save(tmp_path, "both/net", (9, 9, 9), (0, 0, 0)),
     ]
-    aggregate(scores, tmp_path, ["a", "b"], tmp_path / "summary.csv")
+    aggregate(scores, tmp_path, ["a", "b"], [], tmp_path / "summary.csv")
     table = pd.read_csv(tmp_path / "summary.csv")
     table = table.set_index(["dataset", "trained_on", "selection"])
     one = table.loc["a", "a", "last"]
@@ -82,4 +92,4 @@ def test_headline_is_one_protocol(summary):
 def test_a_file_elsewhere_is_named(tmp_path):
     path = save(tmp_path, "a", (1, 1, 1), (1, 1, 1))
     with pytest.raises(InputError, match=r"DATASET/METHOD/\.\.\./score\.json was expected"):
-        aggregate([path], tmp_path, [], tmp_path / "summary.csv")
+        aggregate([path], tmp_path, [], [], tmp_path / "summary.csv")

@@ -31,11 +31,17 @@ class Experiment(NamedTuple):
     selection: str
 
 
-def aggregate(scores: Sequence[Path], results: Path, pool: Sequence[str], out: Path) -> None:
+def aggregate(
+    scores: Sequence[Path],
+    results: Path,
+    pool: Sequence[str],
+    untrained: Sequence[str],
+    out: Path,
+) -> None:
     """Write `summary.csv`: a row per method, dataset, selection and protocol.
 
     `trained_on` is the dataset whose other subjects trained the model (left one subject out), or
-    another dataset. Rows of dataset `pooled` add the counts of the datasets in `pool` up before the
+    another dataset; "nothing" of the methods `untrained`. Rows of dataset `pooled` add the counts of the datasets in `pool` up before the
     F1. Over several seeds, counts and F1 are means, and `f1_sd` is the standard deviation of F1.
     """
     found: dict[Experiment, dict[int, dict[str, dict[str, Count]]]] = defaultdict(dict)
@@ -49,6 +55,9 @@ def aggregate(scores: Sequence[Path], results: Path, pool: Sequence[str], out: P
         for experiment, seeds in found.items()
         for protocol in next(iter(seeds.values()))
     ]
+    for row in rows:
+        if row["method"] in untrained:
+            row["trained_on"] = "nothing"
     write_table(rows, COLUMNS, out)
 
 

@@ -362,11 +362,12 @@ def _aggregate(
     results: In,
     out: Out,
     pool: Annotated[list[str], typer.Option(help="dataset to add up")] = (),
+    untrained: Annotated[list[str], typer.Option(help="method that trains nothing")] = (),
 ) -> None:
     """One table of all scores, with the rows pooled over datasets."""
     from mespot.aggregate import aggregate
 
-    aggregate(score, results, pool, out)
+    aggregate(score, results, pool, untrained, out)
 
 
 @command("report")

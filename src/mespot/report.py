@@ -118,7 +118,8 @@ def timeline(
         for name, size in curves.items():
             axes[1].plot(np.arange(len(size)) / feature.fps, size, lw=1, label=name)
         axes[1].set_ylabel("displacement")
-        axes[1].set_ylim(0)
+        # Room for the legend above the curves.
+        axes[1].set_ylim(0, 1.35 * max(float(np.nanmax(size)) for size in curves.values()) + 1e-6)
         axes[1].legend(loc="upper right", fontsize=5, ncols=4, framealpha=0.8, edgecolor="none")
     bars = axes[-1]
     rows = [("spotted", spotted)] + ([("annotated", annotated)] if annotated is not None else [])
@@ -163,7 +164,8 @@ def _summary(summary: Path, headline: str) -> str:
         body.append(f"<tr{mark}>{cells}</tr>")
     return (
         "<h2>F1</h2><p>Each row of one dataset: every subject spotted by a model that has not seen "
-        "that subject. Selection <b>last</b>: the last epoch, nothing was chosen; <b>inner</b>: epoch "
+        "that subject, or by a method that is trained on nothing. Selection <b>last</b>: the last "
+        "epoch, nothing was chosen; <b>inner</b>: epoch "
         "and thresholds chosen on other subjects of the training set; <b>oracle</b>: the epoch chosen "
         "on the left-out subject's own labels, which is no honest estimate. With several seeds: mean "
         f"&plusmn; standard deviation. Headline protocol: {html.escape(headline)}.</p>"

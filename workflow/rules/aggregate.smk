@@ -14,7 +14,10 @@ rule aggregate:
         results=lambda wildcards: R,
         scores=each("--score", "scores"),
         pool=" ".join(f"--pool {name}" for name in pool()),
+        untrained=" ".join(
+            f"--untrained {name}" for name in cfg.methods if not cfg.trains(name)
+        ),
         stage={"code": digest("aggregate")},
     shell:
-        "mespot aggregate {params.scores} {params.pool} --results {params.results:q}"
+        "mespot aggregate {params.scores} {params.pool} {params.untrained} --results {params.results:q}"
         " --out {output:q} 2> {log:q}"
