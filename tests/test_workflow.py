@@ -81,7 +81,9 @@ def test_demo_ends_in_a_table_and_pictures(finished):
     assert set(zip(crossed["trained_on"], crossed["dataset"], strict=True)) == {
         ("color", "grey"),
         ("grey", "color"),
+        *(("nothing", dataset) for dataset in ("color", "grey", "pooled")),
     }
+    assert set(summary[summary["trained_on"] == "nothing"]["method"]) == {"displacement"}
     page = (finished.results / "report" / "index.html").read_text()
     pictures = re.findall(r'src="([^"]+)"', page)
     assert len(pictures) == 8, "of each video, by each of two methods"

@@ -69,7 +69,7 @@ def test_published_features_methods_seeds_and_ways_of_choosing(shared, tmp_path)
         ("published", "cas", "cas", "last"),
         ("published", "cas", "cas", "oracle"),
         ("together", "both", "both", "last"),
-        *(("displacement", *where, "last") for where in [*one_left_out, ("both", "both")]),
+        *(("displacement", name, "nothing", "last") for name in ("cas", "samm", "both", "pooled")),
     }
     assert strict["seeds"].groupby("method").first().to_dict() == {
         "mespot": 1,
