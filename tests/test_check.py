@@ -14,8 +14,8 @@ from mespot import annotation
 from mespot.check import LISTED, check, check_config, counted
 from mespot.datasets import annotation_files, layouts
 from mespot.errors import InputError
+from mespot.frames import frame_files
 from mespot.settings import Annotation, Decode
-from mespot.video import frame_files
 
 CAS_ME_SQ_CLIPS = {  # the endings of the true folders' names
     "0101": "disgustingteeth",

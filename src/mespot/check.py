@@ -23,9 +23,9 @@ from mespot.datasets import annotation_files, layouts
 from mespot.datasets.endings import IMAGES, visible
 from mespot.datasets.layouts import Video
 from mespot.errors import InputError
+from mespot.frames import frame_files
 from mespot.intervals import TYPES, write_table
 from mespot.settings import Annotation, Dataset, Decode, explain
-from mespot.video import frame_files
 
 COLUMNS = ["video", "subject", "frames", "rows", "fault", "what", "path"]
 FAULTS = {

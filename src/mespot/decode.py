@@ -17,6 +17,7 @@ from mespot import faces, video
 from mespot.errors import InputError
 from mespot.faces.dlib import detect_faces
 from mespot.faces.dlib import grey as to_grey
+from mespot.frames import read_folder
 from mespot.progress import progress
 from mespot.settings import Align, Decode
 
@@ -86,7 +87,7 @@ class Kept:
 
     def _timed(self) -> Iterator[tuple[float, av.VideoFrame | np.ndarray]]:
         if self.source.is_dir():
-            return _at_constant_rate(video.read_folder(self.source, self.first), self.folder_rate)
+            return _at_constant_rate(read_folder(self.source, self.first), self.folder_rate)
         return video.timed_frames(self.source)
 
     def _smaller(self) -> float:

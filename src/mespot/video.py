@@ -1,4 +1,4 @@
-"""Frames in and out of files: any video or folder of frames in, lossless FFV1 out.
+"""Videos in and out of files: any that ffmpeg reads in, lossless FFV1 out.
 
 What later stages must know of the source stands in the file's tags: SOURCE, its fingerprint, and
 ORIGIN, JSON of an `Origin`.
@@ -7,9 +7,7 @@ ORIGIN, JSON of an `Origin`.
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -18,14 +16,11 @@ from typing import NamedTuple
 import av
 import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
-from mespot.datasets.endings import IMAGES, visible
 from mespot.errors import InputError
+from mespot.frames import frame_files, read_image
 from mespot.store import replacing
 
-# Modes of images (as PIL names them) that become grey or RGB of 8 bits without loss.
-EIGHT_BITS = {"L", "RGB", "RGBA", "LA", "P", "1"}
 # How much earlier than announced a video may end, in seconds: containers round and pad.
 EARLY = 0.5
 
@@ -46,74 +41,6 @@ class Info(NamedTuple):
     height: int
     source: str  # fingerprint of the file or folder that the user gave
     origin: Origin | None = None  # of a video that `decode` wrote
-
-
-def read_folder(folder: Path, first: int | None = None) -> Iterator[np.ndarray]:
-    """The frames of a folder, (H, W) or (H, W, 3) uint8, in the order of their numbers.
-
-    Raises InputError that names the frame which is missing, unreadable or of another size.
-    """
-    first_shape = None
-    for path in frame_files(folder, first):
-        frame = read_image(path)
-        first_shape = first_shape or frame.shape
-        if frame.shape != first_shape:
-            raise InputError(
-                f"{path}: frame is {frame.shape}, the first of its folder {first_shape}"
-            )
-        yield frame
-
-
-def read_image(path: Path) -> np.ndarray:
-    """A frame, (H, W) or (H, W, 3) uint8, upright. Raises InputError."""
-    try:
-        with Image.open(path) as image:
-            mode = image.mode
-            upright = ImageOps.exif_transpose(image)
-            frame = np.asarray(upright if mode == "L" else upright.convert("RGB"))
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise InputError(
-            f"{path}: frame cannot be read ({error}); "
-            f"a whole image was expected ({path.stat().st_size} bytes are there): copy it again"
-        ) from None
-    if mode not in EIGHT_BITS:
-        raise InputError(
-            f"{path}: frame is of mode {mode}; 8 bits a channel were expected: convert the frames"
-        )
-    return frame
-
-
-def frame_files(folder: Path, first: int | None = None) -> list[Path]:
-    """The image files of a folder by the last number in their names (natural sort).
-
-    `first`, if given, is the number that they begin with. Raises InputError where a name has no
-    number or a number is missing or there twice.
-    """
-    images = [path for path in visible(folder) if path.suffix.lower() in IMAGES]
-    if len(images) == 1 and first is None:
-        return images
-    numbered = []
-    for path in images:
-        numbers = re.findall(r"\d+", path.stem)
-        if not numbers:
-            raise InputError(f"{path}: a frame's name must hold its number, as in img_12.jpg")
-        numbered.append((int(numbers[-1]), path))
-    numbered.sort()
-    if first is not None and numbered and numbered[0][0] != first:
-        raise InputError(
-            f"{folder}: its first frame is {numbered[0][1].name}; the annotation counts from number {first}: "
-            "copy the folder again, or rename the frames if none is lost"
-        )
-    for (number, path), (following, next_path) in itertools.pairwise(numbered):
-        if following == number:
-            raise InputError(f"{path} and {next_path.name}: two frames of number {number}")
-        if following != number + 1:
-            missing = f"{number + 1}" + (f" to {following - 1}" if following > number + 2 else "")
-            raise InputError(
-                f"{folder}: frame {missing} is missing, between {path.name} and {next_path.name}; "
-                "copy the folder again"
-            )
-    return [path for _, path in numbered]
 
 
 def timed_frames(path: Path) -> Iterator[tuple[float, av.VideoFrame]]:
