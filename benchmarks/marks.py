@@ -22,11 +22,11 @@ import pandas as pd
 from mespot import store, video
 from mespot.align import align, moved
 from mespot.decode import decode
-from mespot.faces.dlib import grey
 from mespot.faces.points import inter_ocular
 from mespot.faces.register import invert
 from mespot.landmarks import landmarks
 from mespot.settings import Align, Decode, Landmarks
+from mespot.source import timed_frames
 
 # A hand in `expressions`: time in s, its outline in px of the frame, and of the face behind it the
 # mouth's centre and the distance of the eyes, px.
@@ -106,8 +106,8 @@ class Hand:
     def __init__(
         self, source: Path, time: float, outline: list[list[int]], mouth: list[int], eyes: float
     ):
-        frames = (frame for at, frame in video.timed_frames(source) if at >= time - 0.02)
-        self.picture = grey(video.pixels(next(frames)))
+        shown = (shown for shown in timed_frames(source) if shown.time >= time - 0.02)
+        self.picture = next(shown).picture.pixels(grey=True)
         mask = np.zeros_like(self.picture)
         self.mask = cv2.fillPoly(mask, [np.array(outline, np.int32)], 255)
         self.mouth, self.eyes = np.array(mouth), eyes

@@ -47,17 +47,19 @@ def scaled(source: Path, out: Path, width: int, height: int, seconds: float) -> 
     import av
     import cv2
 
-    from mespot import decode, video
+    from mespot import decode
+    from mespot.source import Picture, timed_frames
 
-    def shown() -> Iterator[av.VideoFrame]:
+    def shown() -> Iterator[Picture]:
         while True:
-            yield from decode.resample(video.timed_frames(source), FPS)
+            timed = ((shown.time, shown.picture) for shown in timed_frames(source))
+            yield from decode.resample(timed, FPS)
 
     with av.open(str(out), "w") as file:
         stream = file.add_stream("libx264", rate=FPS, options={"preset": "superfast", "crf": "23"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for frame in islice(shown(), round(seconds * FPS)):
-            picture = video.pixels(frame)
+        for picture in islice(shown(), round(seconds * FPS)):
+            picture = picture.pixels()
             larger = max(width / picture.shape[1], height / picture.shape[0])
             picture = cv2.resize(picture, None, fx=larger, fy=larger, interpolation=cv2.INTER_CUBIC)
             x, y = (picture.shape[1] - width) // 2, (picture.shape[0] - height) // 2

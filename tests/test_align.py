@@ -14,6 +14,7 @@ from mespot import align, demo, video
 from mespot.errors import InputError
 from mespot.faces import covered, register
 from mespot.settings import Align, Demo
+from mespot.source import timed_frames
 
 SETTINGS = Align(size=128)
 N = 40
@@ -290,7 +291,7 @@ def test_hand_in_a_real_video_is_marked(shared, tmp_path):
     source = shared / "media" / "expressions.mp4"
     if not source.exists():
         pytest.skip(f"{source} is not there: the folder shared/ of real videos")
-    shown = [video.pixels(frame) for _, frame in video.timed_frames(source)]
+    shown = [shown.picture.pixels() for shown in timed_frames(source)]
     aligned = Aligned(tmp_path, shown[40:250])
     assert (~aligned.valid[58 - 40 : 231 - 40]).mean() > 0.95
     assert aligned.valid[: 58 - 40 - 2].all()
@@ -301,7 +302,7 @@ def test_mouth_wide_open_in_a_real_video_is_free(shared, tmp_path):
     source = shared / "real" / "still_head.mp4"
     if not source.exists():
         pytest.skip(f"{source} is not there: the folder shared/ of real videos")
-    shown = [video.pixels(frame) for _, frame in video.timed_frames(source)]
+    shown = [shown.picture.pixels() for shown in timed_frames(source)]
     assert not invalid(Aligned(tmp_path, shown[55:160]))
 
 

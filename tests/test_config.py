@@ -281,7 +281,7 @@ def test_own_video_may_be_spotted_by_a_trained_model(default_config):
         ({"from": 3, "to": 2}, "own: .*to: 2 s is not after from, 3 s"),
         ({"from": -1}, "own.from: .*greater than or equal to 0"),
         ({"face": "middle"}, "own.face: .*'largest', 'left', 'right' or 'all'"),
-        ({"settings": {"train": {}}}, "own.settings.train: none of align, "),
+        ({"settings": {"train": {}}}, "own.settings.train: none of decode, "),
         ({"settings": {"align": {"sise": 1}}}, "sise: unknown key"),
     ],
 )

@@ -19,6 +19,7 @@ from mespot.decode import decode, resample
 from mespot.errors import InputError
 from mespot.faces.dlib import detect_faces
 from mespot.settings import Align, Decode, Demo
+from mespot.source import timed_frames
 
 RNG = np.random.default_rng(5)
 
@@ -128,7 +129,7 @@ def test_each_frame_tells_its_number_in_the_source(tmp_path):
     source = save_folder(tmp_path / "s", numbered(41))
     decode(source, tmp_path / "out.mkv", Decode(fps=25, frames_fps=200))
     origin = video.info(tmp_path / "out.mkv").origin
-    assert origin == video.Origin(0.0, 200.0, [1.0, 1.0], [0, 8, 16, 24, 32, 40])
+    assert origin == video.Origin(0.0, 200.0, [1.0, 1.0], [0, 8, 16, 24, 32, 40], [])
 
 
 def test_frames_are_shrunk_and_grey_as_align_needs_them(tmp_path):
@@ -161,8 +162,7 @@ def test_rotation_metadata_is_honoured(tmp_path):
     clockwise = [0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30]
     content[matrix : matrix + 36] = struct.pack(">9i", *clockwise)
     source.write_bytes(content)
-    _, frame = next(video.timed_frames(source))
-    upright = video.pixels(frame)
+    upright = next(timed_frames(source)).picture.pixels()
     assert upright.shape == (64, 48, 3)
     assert upright[:32].mean() > 180
     assert upright[32:].mean() < 60

@@ -24,6 +24,7 @@ from mespot.faces.register import Template, compose, fit_similarity, invert
 from mespot.landmarks import bridge
 from mespot.progress import progress
 from mespot.settings import Align
+from mespot.source import sample
 from mespot.stretches import runs
 
 STAGE = "align"
@@ -75,6 +76,7 @@ def align(decoded: Path, out_video: Path, out_h5: Path, settings: Align) -> None
     """
     detector = faces.face_detector(settings)
     info = video.info(decoded)
+    origin = info.origin or video.Origin(0.0, info.fps, (1.0, 1.0), list(range(info.n_frames)))
     reference = find_reference(decoded, info, detector, settings)
     found, repeat = follow_face(decoded, info, reference, detector, settings)
     resemblance, valid = judge(
@@ -83,12 +85,12 @@ def align(decoded: Path, out_video: Path, out_h5: Path, settings: Align) -> None
         info.fps,
         settings.min_resemblance,
     )
+    valid[list(origin.unknown)] = False
     placed = valid & [one.placed for one in found]
     transform = bridge_transforms(np.array([one.transform for one in found]), placed, settings.size)
     _say_what_is_marked(decoded, valid)
     crops = draw(decoded, transform, reference, settings)
     video.write(out_video, crops, info.fps, info.source)
-    origin = info.origin or video.Origin(0.0, info.fps, (1.0, 1.0), list(range(info.n_frames)))
     with store.create(
         out_h5,
         stage=STAGE,
@@ -182,7 +184,7 @@ def faces_in(source: Path, settings: Align) -> int:
     InputError where it cannot be read.
     """
     detector = faces.face_detector(settings)
-    numbers = sorted(len(detector(frame)) for frame in video.sample(source, LOOKED_AT))
+    numbers = sorted(len(detector(frame)) for frame in sample(source, LOOKED_AT))
     return numbers[-2] if len(numbers) > 1 else sum(numbers)
 
 

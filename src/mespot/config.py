@@ -31,6 +31,7 @@ from mespot.settings import (
     Mdmo,
     Method,
     Own,
+    Reading,
     Report,
     Roi,
     Score,
@@ -45,11 +46,11 @@ NAME = re.compile(r"^[\w.-]+$")
 # The stages that a method may change.
 OF_A_METHOD = ("train", "select", "spot")
 # The stages that one's own video goes through.
-OF_OWN = ("align", "landmarks", "flow", "roi", "mdmo", "features", "spot", "displacement")
+OF_OWN = ("decode", "align", "landmarks", "flow", "roi", "mdmo", "features", "spot", "displacement")
 # The model that trains nothing; its settings are the section of this name instead of `spot`.
 UNTRAINED = "displacement"
 # Those of one dataset's videos and folds, which `datasets.NAME.settings` may change.
-OF_A_DATASET = set(STAGES) - {"decode", "score", "report"}
+OF_A_DATASET = set(STAGES) - {"score", "report"}
 
 
 class Config(Settings):
@@ -60,6 +61,7 @@ class Config(Settings):
     datasets: dict[str, Dataset]
     methods: dict[str, Method]
     demo: Demo = Demo()
+    decode: Reading = Reading()
     align: Align = Align()
     landmarks: Landmarks = Landmarks()
     flow: Flow = Flow()
@@ -123,14 +125,24 @@ class Config(Settings):
         for stage in entry.settings:
             if stage not in OF_A_DATASET:
                 raise ValueError(f"datasets.{name}.settings.{stage}: no stage of a dataset's own")
+            if stage == "decode":  # its rates and its span stand elsewhere
+                self._reading(f"datasets.{name}.settings", entry.settings)
             if stage not in OF_A_METHOD:
                 self.stage(stage, name)
+
+    def _reading(self, where: str, settings: dict[str, dict[str, Any]]) -> None:
+        for key in set(settings["decode"]) - set(Reading.model_fields):
+            raise ValueError(
+                f"{where}.decode.{key}: one of {', '.join(Reading.model_fields)} expected"
+            )
 
     def _own(self) -> None:
         """Whether one's own video can be prepared so, and there is a model if the method needs one."""
         for stage, values in self.own.settings.items():
             if stage not in OF_OWN:
                 raise ValueError(f"own.settings.{stage}: none of {', '.join(OF_OWN)}")
+            if stage == "decode":
+                self._reading("own.settings", self.own.settings)
             STAGES[stage].model_validate(getattr(self, stage).plain() | values)
         dataset, method = self.own.dataset, self.own.method
         if method not in self.methods:
@@ -216,14 +228,14 @@ class Config(Settings):
         section of its own."""
         own_section = stage == "spot" and method and not self.trains(method)
         section = UNTRAINED if own_section else stage
-        settings = {} if stage == "decode" else getattr(self, section).plain()
+        settings = getattr(self, section).plain()
         lineage = self.lineage(method)[::-1] if method and stage in OF_A_METHOD else []
         for link in lineage:
             settings |= getattr(self.methods[link], stage)
         if dataset is not None:
             entry = self.datasets[dataset]
             if stage == "decode":
-                settings = {"fps": entry.fps, "frames_fps": entry.frames_fps}
+                settings |= {"fps": entry.fps, "frames_fps": entry.frames_fps}
                 settings["align"] = self.stage("align", dataset).plain()
             settings |= entry.settings.get(section, {})
         for link in lineage:
@@ -262,7 +274,8 @@ class Config(Settings):
             if self.trains(self.own.method)
             else self.own.model_copy(update={"dataset": None})
         )
-        settings = {"decode": {"from_s": own.from_s, "to_s": own.to_s}} | own.settings
+        span = {"from_s": own.from_s, "to_s": own.to_s}
+        settings = own.settings | {"decode": own.settings.get("decode", {}) | span}
         if own.face != "all":  # else each person is a video with a face of its own: mespot.own
             settings["align"] = settings.get("align", {}) | {"face": own.face}
         methods = self.methods

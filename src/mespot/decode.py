@@ -10,16 +10,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-import av
 import numpy as np
 
 from mespot import faces, video
 from mespot.errors import InputError
 from mespot.faces.dlib import detect_faces
-from mespot.faces.dlib import grey as to_grey
 from mespot.frames import read_folder
 from mespot.progress import progress
 from mespot.settings import Align, Decode
+from mespot.source import Say, Still, Timed, silent, timed_frames, warn
 
 Frame = TypeVar("Frame")
 
@@ -30,13 +29,15 @@ TOLERANCE = 0.002
 FINER = 1.5
 # A face is looked for this often, s, and only so far: one that comes later is decoded as it is.
 PROBE, PROBED = 1.0, 60.0
+# How much the ratio of a picture's sides may differ from the first one's.
+SAME_SHAPE = 0.02
 
 
 def decode(source: Path, out: Path, settings: Decode, first: int | None = None) -> None:
     """Write `source`, a video file or a folder of frames, at `settings.fps` to `out` (FFV1).
 
-    A folder's frames were taken at `settings.frames_fps` (the working rate if None); `first`, if given,
-    is the number in the first one's name. Each instant from_s + k / fps before to_s shows the latest
+    Frames were taken at `settings.frames_fps` (if None, a folder's at the working rate, a file's as its
+    timestamps say); `first`, if given, is the number in the first one's name. Each instant from_s + k / fps before to_s shows the latest
     frame that has appeared by then: frames are dropped or repeated, never mixed, since a mixture moves
     like neither. With `settings.align` they are shrunk to what its crop needs, and grey if its detector
     is. Raises InputError.
@@ -56,24 +57,26 @@ class Kept:
 
     def __init__(self, source: Path, settings: Decode, first: int | None):
         self.source, self.settings, self.first = source, settings, first
-        self.folder_rate = settings.frames_fps or settings.fps
         self.start = settings.from_s or 0.0
         self.end = float("inf") if settings.to_s is None else settings.to_s
         self.grey = settings.align is not None and settings.align.detector in faces.SEE_GREY
         self.numbers: list[int] = []
+        self.unknown: list[int] = []
         self.scale = (1.0, 1.0)
+        self.rate = 0.0
 
     def pictures(self) -> Iterator[np.ndarray]:
         """The frames at the working rate, (H, W) grey or (H, W, 3) RGB uint8."""
         smaller = self._smaller()
-        numbered = ((time, (n, frame)) for n, (time, frame) in enumerate(self._timed()))
-        for n, frame in resample(numbered, self.settings.fps, self.start, self.end):
-            if not self.numbers or n != self.numbers[-1]:
-                shown = pixels(frame, self.grey, smaller)
-                width, height = video.upright_size(frame)
-                self.scale = (shown.shape[1] / width, shown.shape[0] / height)
-            self.numbers.append(n)
-            yield shown
+        size = None
+        for shown in resample(self._followed(), self.settings.fps, self.start, self.end):
+            if not self.numbers or shown.number != self.numbers[-1]:
+                size = size or tuple(round(smaller * side) for side in shown.picture.size)
+                pixels = self._pixels(shown, size)
+            if not shown.known:
+                self.unknown.append(len(self.numbers))
+            self.numbers.append(shown.number)
+            yield pixels
         if not self.numbers:
             raise InputError(
                 f"{self.source}: ends before {self.start:g} s; set decode.from_s to a time in it"
@@ -81,26 +84,47 @@ class Kept:
 
     def origin(self) -> video.Origin:
         """Where the frames that were drawn come from."""
-        folder = self.source.is_dir()
-        rate = self.folder_rate if folder else video.average_rate(self.source)
-        return video.Origin(self.start, rate, self.scale, self.numbers)
+        return video.Origin(self.start, self.rate, self.scale, self.numbers, self.unknown)
 
-    def _timed(self) -> Iterator[tuple[float, av.VideoFrame | np.ndarray]]:
+    def _pixels(self, shown: Timed, size: tuple[int, int]) -> np.ndarray:
+        """A picture at the first one's size: recorders change theirs as the connection allows."""
+        width, height = shown.picture.size
+        if abs(width / height * size[1] / size[0] - 1) > SAME_SHAPE:
+            raise InputError(
+                f"{self.source}: frame {shown.number} is {width} x {height}, of another shape than the first "
+                f"({size[0]} x {size[1]} here); cut the video there"
+            )
+        coded = shown.picture.coded
+        self.scale = (size[0] / coded[0], size[1] / coded[1])
+        return shown.picture.pixels(self.grey, size)
+
+    def _followed(self) -> Iterator[tuple[float, Timed]]:
+        """What is shown, and when; tells at which rate."""
+        for shown in self._timed():
+            if shown.time:
+                self.rate = shown.number / shown.time
+            yield shown.time, shown
+
+    def _timed(self, say: Say = warn) -> Iterator[Timed]:
+        settings = self.settings
+        leave_out = settings.damaged == "leave_out"
         if self.source.is_dir():
-            return _at_constant_rate(read_folder(self.source, self.first), self.folder_rate)
-        return video.timed_frames(self.source)
+            ordered = settings.numbers == "ordered"
+            frames = read_folder(self.source, self.first, ordered, leave_out)
+            return _at_constant_rate(frames, settings.frames_fps or settings.fps)
+        return timed_frames(self.source, settings.frames_fps, leave_out, say)
 
     def _smaller(self) -> float:
         """By how much a frame may be made smaller: as the first face that is followed allows."""
         if self.settings.align is None:
             return 1.0
         due, until = self.start, min(self.end, self.start + PROBED)
-        for time, frame in self._timed():
-            if time >= until:
+        for shown in self._timed(silent):
+            if shown.time >= until:
                 break
-            if time >= due - TOLERANCE:
-                due = time + PROBE
-                boxes = detect_faces(pixels(frame, grey=True))
+            if shown.time >= due - TOLERANCE:
+                due = shown.time + PROBE
+                boxes = detect_faces(shown.picture.pixels(True))
                 box = faces.person(boxes, self.settings.align.face)
                 if box is not None:
                     return min(1.0, needed(self.settings.align) / float(max(box[2:] - box[:2])))
@@ -110,13 +134,6 @@ class Kept:
 def needed(align: Align) -> float:
     """Side of a face's box, px, that a decoded frame must have for align's crop."""
     return FINER * align.size / (1 + 2 * align.margin)
-
-
-def pixels(frame: av.VideoFrame | np.ndarray, grey: bool, smaller: float = 1.0) -> np.ndarray:
-    """A frame's pixels, (H, W) grey or (H, W, 3) RGB uint8, its sides `smaller` times as long."""
-    if isinstance(frame, av.VideoFrame):
-        return video.pixels(frame, grey, smaller)
-    return video.shrunk(to_grey(frame) if grey else frame, smaller)
 
 
 def resample(
@@ -137,12 +154,15 @@ def resample(
         shown = frame
 
 
-def _at_constant_rate(
-    frames: Iterable[np.ndarray], rate: float
-) -> Iterator[tuple[float, np.ndarray]]:
-    n = 0
-    for frame in frames:
-        yield n / rate, frame
-        n += 1
-    if n:
-        yield n / rate, frame
+def _at_constant_rate(frames: Iterable[np.ndarray | None], rate: float) -> Iterator[Timed]:
+    """The frames of a folder (None: one that cannot be read), and the end."""
+    last = None
+    n = -1
+    for n, frame in enumerate(frames):
+        if frame is not None:
+            last = Timed(n / rate, n, Still(frame))
+            yield last
+        elif last:
+            yield last._replace(time=n / rate, known=False)
+    if last:
+        yield last._replace(time=(n + 1) / rate, number=n + 1)

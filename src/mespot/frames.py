@@ -17,7 +17,9 @@ from mespot.errors import InputError
 EIGHT_BITS = {"L", "RGB", "RGBA", "LA", "P", "1"}
 
 
-def read_folder(folder: Path, first: int | None = None) -> Iterator[np.ndarray]:
+def read_folder(
+    folder: Path, first: int | None = None, ordered: bool = False, skip_damaged: bool = False
+) -> Iterator[np.ndarray | None]:
     """The frames of a folder, (H, W) or (H, W, 3) uint8, in the order of their numbers.
 
     Raises InputError that names the frame which is missing, unreadable or of another size.

@@ -60,7 +60,14 @@ class Align(Settings):
     min_resemblance: Annotated[float, Field(ge=0, le=1)] = 0.5
 
 
-class Decode(Settings):
+class Reading(Settings):
+    """How sources are read: the section `decode`."""
+
+    damaged: Literal["error", "leave_out"] = "error"
+    numbers: Literal["consecutive", "ordered"] = "consecutive"
+
+
+class Decode(Reading):
     fps: Positive = 30.0
     frames_fps: Positive | None = None
     # The part that is decoded, in seconds from the source's first frame; None: from there, to its end.
