@@ -388,6 +388,28 @@ def test_pictures_of_another_size_are_brought_to_the_first_ones(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("ending", "codec"),
+    [("mp4", "libx264"), ("mkv", "libx264"), ("avi", "mpeg4"), ("ts", "mpeg2video"), ("webm", "libvpx-vp9")],
+)  # fmt: skip
+def test_whatever_is_damaged_gives_pictures_or_an_error(tmp_path, ending, codec):
+    whole = save(tmp_path / f"v.{ending}", scrolling(30), codec, g="10").read_bytes()
+    path = tmp_path / f"w.{ending}"
+    for _ in range(25):
+        content = bytearray(whole)
+        for at in RNG.integers(0, len(whole), RNG.integers(1, 4)):
+            length = RNG.integers(1, 60)
+            content[at : at + length] = RNG.bytes(length)
+        path.write_bytes(content)
+        for leave_out in (False, True):
+            try:
+                numbers = [one.number for one in timed_frames(path, leave_out=leave_out)]
+            except InputError as error:
+                assert path.name in str(error)  # noqa: PT017
+            else:
+                assert numbers == sorted(numbers)
+
+
+@pytest.mark.parametrize(
     "spoil",
     [
         lambda content: b"",

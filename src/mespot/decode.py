@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+import av
 import numpy as np
 
 from mespot import faces, video
@@ -46,7 +47,12 @@ def decode(source: Path, out: Path, settings: Decode, first: int | None = None) 
         raise InputError(f"{source}: no such video file or folder of frames")
     kept = Kept(source, settings, first)
     frames = progress(kept.pictures(), f"decode {source.name}")
-    n = video.write(out, frames, settings.fps, video.fingerprint(source), kept.origin)
+    try:
+        n = video.write(out, frames, settings.fps, video.fingerprint(source), kept.origin)
+    except av.FFmpegError as error:
+        raise InputError(
+            f"{source}: its pictures cannot be converted ({error.strerror}); export the video again, as H.264"
+        ) from None
     if n < 2:
         out.unlink()
         raise InputError(f"{source}: {n} frame at {settings.fps:g} fps; motion needs at least two")

@@ -164,7 +164,7 @@ def timed_frames(
     """
     clock = _Clock(path, rate, say)
     last, gaps = None, []
-    parity = None if say is silent else _combing(path, say)
+    parity = None if say is silent else _combing(path, say)  # a look through needs no whole lines
     for decoded in _deinterlaced(_decoded(path, leave_out, say), parity):
         time = clock.time(decoded)
         if clock.missing:
@@ -258,7 +258,7 @@ class _Clock:
         if self.now - now > JITTER:
             self.say(
                 self.path,
-                f"its timestamps start again at frame {decoded.number}, as in two recordings joined: the "
+                f"its timestamps start again at frame {self.number}, as in two recordings joined: the "
                 f"clock goes on, and {AFTER_CUT:g} s are left out of spotting",
             )
             self.cut = after
@@ -307,7 +307,7 @@ def _opened(path: Path, threads: str, wait: bool) -> Iterator[_File]:
     """Raises InputError for what ffmpeg cannot read."""
     file = None
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             file = _File(path, container, threads, wait)
             yield file
     except av.FFmpegError as error:
@@ -449,19 +449,23 @@ def _deinterlaced(frames: Iterable[Decoded], parity: str | None) -> Iterator[Dec
     """Frames of two half-pictures as whole ones: those that say so, or all if `parity` is known."""
     kind = f"mode=send_frame:deint={'all' if parity else 'interlaced'}:parity={parity or 'auto'}"
     waiting: deque[Decoded] = deque()
-    graph = size = None
+    graph = form = None
     for decoded in frames:
         frame = decoded.frame
-        if graph and (frame is None or (frame.width, frame.height) != size):
+        if graph and (frame is None or _form(frame) != form):
             yield from _drawn(graph, None, waiting)
             graph = None
         if frame is None or not (graph or parity or frame.interlaced_frame):
             yield decoded
             continue
         if graph is None:
-            graph, size = _graph(frame, "bwdif", kind), (frame.width, frame.height)
+            graph, form = _graph(frame, "bwdif", kind), _form(frame)
         waiting.append(decoded)
         yield from _drawn(graph, frame, waiting)
+
+
+def _form(frame: av.VideoFrame) -> tuple[int, int, str]:
+    return frame.width, frame.height, frame.format.name
 
 
 def _graph(frame: av.VideoFrame, *filter_: str) -> Graph:
@@ -516,10 +520,12 @@ def _combing(path: Path, say: Say) -> str | None:
 def picture_of(container: av.container.InputContainer, path: Path) -> av.VideoStream:
     """The video stream with the most pixels that is no cover or thumbnail. Raises InputError."""
     apart = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
-    streams = [stream for stream in container.streams.video if not stream.disposition & apart]
+    moving = [stream for stream in container.streams.video if not stream.disposition & apart]
+    # One whose codec ffmpeg does not know has none.
+    streams = [stream for stream in moving if stream.codec_context]
     if not streams:
-        cover = " but a still picture" if container.streams.video else ""
-        raise InputError(f"{path}: no video stream in it{cover}; a video was expected")
+        but = "codec that can be decoded" if moving else "video stream"
+        raise InputError(f"{path}: no {but} in it; a video was expected: export it again, as H.264")
     return max(streams, key=lambda stream: stream.width * stream.height)
 
 
@@ -540,15 +546,13 @@ def announced_seconds(stream: av.VideoStream) -> float | None:
         begins = float((stream.start_time or 0) * stream.time_base) - start
         return begins + float(stream.duration * stream.time_base)
     said = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
-    if said:
-        hours, minutes, seconds = map(float, said.groups())
-        return (
-            3600 * hours
-            + 60 * minutes
-            + seconds
-            - (stream.container.start_time or 0) / av.time_base
-        )
-    return None
+    if not said:
+        return None
+    hours, minutes, rest = map(float, said.groups())
+    start, length = stream.container.start_time or 0, stream.container.duration
+    # A tag of Matroska's, which a program that cut the file may have left as it was.
+    announced = 3600 * hours + 60 * minutes + rest - start / av.time_base
+    return min(announced, length / av.time_base) if length else announced
 
 
 def seconds(path: Path) -> float | None:
