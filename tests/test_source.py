@@ -387,6 +387,15 @@ def test_pictures_of_another_size_are_brought_to_the_first_ones(tmp_path):
         decode(joined(tmp_path / "w.h264", *parts), tmp_path / "none.mkv", Decode(fps=RATE))
 
 
+def test_a_title_in_another_encoding_is_no_matter(tmp_path):
+    path = save(tmp_path / "v.avi", grey(5), "mpeg4")
+    content = path.read_bytes()
+    name = content.index(b"Lavf")  # the program that wrote it
+    path.write_bytes(content[:name] + "中文".encode("gbk") + content[name + 4 :])
+    assert shown(path)[0] == list(range(5))
+    assert source.seconds(path)
+
+
 @pytest.mark.parametrize(
     ("ending", "codec"),
     [("mp4", "libx264"), ("mkv", "libx264"), ("avi", "mpeg4"), ("ts", "mpeg2video"), ("webm", "libvpx-vp9")],
