@@ -57,10 +57,16 @@ def held(moving, tmp_path_factory) -> Aligned:
 
 
 class Aligned:
-    def __init__(self, folder: Path, frames: list[np.ndarray], settings: Align = SETTINGS):
+    def __init__(
+        self,
+        folder: Path,
+        frames: list[np.ndarray],
+        settings: Align = SETTINGS,
+        origin: video.Origin | None = None,
+    ):
         self.decoded = folder / "decoded.mkv"
         self.video, self.h5 = folder / "aligned.mkv", folder / "aligned.h5"
-        video.write(self.decoded, frames, 30, "the source")
+        video.write(self.decoded, frames, 30, "the source", origin and (lambda: origin))
         align.align(self.decoded, self.video, self.h5, settings)
         with h5py.File(self.h5) as file:
             self.attributes = dict(file.attrs)
@@ -79,6 +85,14 @@ class Aligned:
 
 def invalid(aligned: Aligned) -> list[int]:
     return np.flatnonzero(~aligned.valid).tolist()
+
+
+def test_what_decode_does_not_know_is_marked(moving, tmp_path):
+    numbers = [0, 1, 2, 2, 2, 3, 4, 5]  # a gap of two frames
+    origin = video.Origin(0.0, 30.0, (1.0, 1.0), numbers, [3, 4])
+    aligned = Aligned(tmp_path, [moving[0][k] for k in numbers], origin=origin)
+    assert invalid(aligned) == [3, 4]
+    assert aligned.source_frame.tolist() == numbers
 
 
 def test_moving_head_is_held_still(moving, held):
