@@ -152,7 +152,7 @@ def test_own_videos_and_one_csv(tmp_path):
     assert table_of(out) == {
         "": ["one"],
         "missing": ["four"],
-        "misplaced": [""],
+        "passed_over": [""],
         "broken": ["cut"],
         "beyond_end": ["three"],
         "unannotated": ["cut", "two"],

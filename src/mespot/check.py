@@ -20,10 +20,11 @@ from pydantic import ValidationError
 
 from mespot import annotation
 from mespot.datasets import annotation_files, layouts
-from mespot.datasets.endings import IMAGES, visible
-from mespot.datasets.layouts import Video
+from mespot.datasets.endings import IMAGES, shown, visible
+from mespot.datasets.folders import PassedOver, in_short
+from mespot.datasets.layouts import Misplaced, Video
 from mespot.errors import InputError
-from mespot.frames import frame_files
+from mespot.frames import count, is_frames
 from mespot.intervals import TYPES, write_table
 from mespot.settings import Annotation, Dataset, Decode, explain
 
@@ -31,6 +32,7 @@ COLUMNS = ["video", "subject", "frames", "rows", "fault", "what", "path"]
 FAULTS = {
     "missing": "annotated videos that are not there",
     "misplaced": "folders and frames that lie elsewhere than their names say",
+    "passed_over": "what else lies there, and is no video",
     "broken": "videos that cannot be read",
     "beyond_end": "annotated frames that a video does not have",
     "unannotated": "videos without an annotated expression",
@@ -61,12 +63,12 @@ def check(
     the folder or the annotation cannot be read, or nothing of the annotation is there.
     """
     subjects = annotation_files.subjects(annotated) if annotated else {}
-    videos, misplaced = layouts.survey(layout, root, subjects)
-    faults = [Fault("misplaced", entry.video, entry.why, entry.path) for entry in misplaced]
+    videos, left = layouts.survey(layout, root, subjects)
+    faults = _left(left, [annotated, compared])
     frames = {}
     for video in videos:
         try:
-            frames[video.video] = _frames(Path(video.path), layout)
+            frames[video.video] = _frames(Path(video.path), layout, settings)
         except InputError as error:
             faults.append(Fault("broken", video.video, str(error), video.path))
         faults += _foreign_frames(video, layout)
@@ -79,6 +81,7 @@ def check(
         faults += _against(source, videos, frames, settings)
         if other:
             faults += _between(source, other)
+    faults = [Fault(*map(shown, fault)) for fault in faults]
     if out:
         write_table(_rows(videos, frames, rows, faults), COLUMNS, out)
     return _table(root, layout, videos, frames, rows, types, faults, out)
@@ -179,23 +182,33 @@ def _between(source: annotation_files.Source, other: annotation_files.Source) ->
     ]
 
 
-def _frames(path: Path, layout: str) -> int | None:
-    """How many frames a folder has; None for a file, which only decoding tells.
+def _left(left: list[Misplaced | PassedOver], known: list[Path | None]) -> list[Fault]:
+    """What lies elsewhere or is no video, but for the annotations that the dataset is `known` by."""
+    misplaced = [entry for entry in left if isinstance(entry, Misplaced)]
+    others = [entry for entry in left if isinstance(entry, PassedOver)]
+    files = {os.path.realpath(path) for path in known if path}
+    short = in_short(entry for entry in others if os.path.realpath(entry.path) not in files)
+    return [
+        *(Fault("misplaced", entry.video, entry.why, entry.path) for entry in misplaced),
+        *(Fault("passed_over", "", entry.why, entry.path) for entry in short),
+    ]
+
+
+def _frames(path: Path, layout: str, settings: Decode) -> int | None:
+    """How many frames a folder has, or a stack; None for a video file, which only decoding tells.
 
     Raises InputError for frames that are missing, empty or there twice, or a file that is no video.
     """
     if layout == "features":
         return None
-    if not path.is_dir():
+    if not is_frames(path):
         _seconds(path)
         return None
-    files = frame_files(path, layouts.FIRST_FRAME.get(layout))
-    if len(files) < 2:
-        raise InputError(f"{path}: {len(files)} frames lie in it; motion needs at least two")
-    for file in files:
-        if not file.stat().st_size:
-            raise InputError(f"{file}: an empty file; copy it again")
-    return len(files)
+    ordered = getattr(settings, "numbers", "consecutive") == "ordered"
+    number = count(path, layouts.FIRST_FRAME.get(layout), ordered)
+    if number < 2:
+        raise InputError(f"{path}: {number} frames lie in it; motion needs at least two")
+    return number
 
 
 def _seconds(path: Path) -> float | None:

@@ -257,6 +257,11 @@ class Config(Settings):
         """
         if self.own_name in self.datasets:
             raise InputError(f"{self.video}: a dataset is called {self.own_name}; rename the video")
+        where = Path(self.results, self.own_name)
+        if where.is_file() or self.own_name == "summary.csv":
+            raise InputError(
+                f"{self.video}: {where} would be a file and a folder; rename the video"
+            )
         own = (
             self.own
             if self.trains(self.own.method)

@@ -17,7 +17,8 @@ from mespot import faces, video
 from mespot.errors import InputError
 from mespot.faces.dlib import detect_faces
 from mespot.faces.dlib import grey as to_grey
-from mespot.frames import read_folder
+from mespot.frames import is_frames
+from mespot.frames import read as read_frames
 from mespot.progress import progress
 from mespot.settings import Align, Decode
 
@@ -81,13 +82,12 @@ class Kept:
 
     def origin(self) -> video.Origin:
         """Where the frames that were drawn come from."""
-        folder = self.source.is_dir()
-        rate = self.folder_rate if folder else video.average_rate(self.source)
+        rate = self.folder_rate if is_frames(self.source) else video.average_rate(self.source)
         return video.Origin(self.start, rate, self.scale, self.numbers)
 
     def _timed(self) -> Iterator[tuple[float, av.VideoFrame | np.ndarray]]:
-        if self.source.is_dir():
-            return _at_constant_rate(read_folder(self.source, self.first), self.folder_rate)
+        if is_frames(self.source):
+            return _at_constant_rate(read_frames(self.source, self.first), self.folder_rate)
         return video.timed_frames(self.source)
 
     def _smaller(self) -> float:

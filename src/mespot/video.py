@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -18,7 +19,8 @@ import cv2
 import numpy as np
 
 from mespot.errors import InputError
-from mespot.frames import frame_files, read_image
+from mespot.frames import frame_files, is_frames
+from mespot.frames import sample as sample_frames
 from mespot.store import replacing
 
 # How much earlier than announced a video may end, in seconds: containers round and pad.
@@ -97,10 +99,8 @@ def sample(path: Path, number: int) -> Iterator[np.ndarray]:
 
     Of a video file they are key frames where those differ, which are quickly reached.
     """
-    if path.is_dir():
-        files = frame_files(path)
-        for k in np.unique(np.linspace(0, len(files) - 1, number).astype(int)):
-            yield read_image(files[k])
+    if is_frames(path):
+        yield from sample_frames(path, number)
         return
     try:
         with av.open(str(path)) as container:
@@ -248,8 +248,8 @@ def fingerprint(path: Path) -> str:
     """SHA-256 over a video file, or over the names and sizes of a folder's frames."""
     digest = hashlib.sha256()
     if path.is_dir():
-        for frame in frame_files(path):
-            digest.update(f"{frame.name} {frame.stat().st_size}\n".encode())
+        for frame in frame_files(path, ordered=True):
+            digest.update(os.fsencode(f"{frame.name} {frame.stat().st_size}\n"))
     else:
         with open(path, "rb") as file:
             while block := file.read(1 << 20):
