@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import NamedTuple
 
@@ -154,13 +155,17 @@ def ending_for(file: Path) -> str:
     import av  # slow to import: only where it is needed
 
     try:
-        # Not by its name: ffmpeg would take a text for a video of letters.
-        with open(file, "rb") as content, av.open(content) as container:
+        with (
+            open(file, "rb") as opened,
+            # Without its name, by which ffmpeg takes a text for a video of letters.
+            mmap(opened.fileno(), 0, access=ACCESS_READ) as content,
+            av.open(content) as container,
+        ):
             packets = (packet for packet in container.demux(video=0) if packet.size)
             if not (next(packets, None) and next(packets, None)):
                 return ""
             names = {*container.format.name.split(","), *container.format.extensions}
     except (OSError, ValueError, IndexError):  # PyAV's errors are among these
         return ""
-    known = sorted(VIDEOS & {f".{name}" for name in names})
+    known = sorted((VIDEOS | PAGED) & {f".{name}" for name in names})
     return ".mp4" if ".mp4" in known or not known else known[0]

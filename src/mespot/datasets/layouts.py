@@ -125,6 +125,10 @@ def _must_have_names(root: Path, videos: list[Video]) -> None:
     """
     if not is_text(str(root)):
         raise InputError(f"{shown(root)}: rename it; a name in UTF-8 was expected")
+    for one, _ in _alike([video.video for video in videos]):
+        same = [video for video in videos if video.video.casefold() == one.casefold()]
+        paths = ", ".join(video.path for video in same)
+        raise InputError(f"{root}: {len(same)} videos would be named {one} ({paths}); rename one")
     subjects = sorted({video.subject for video in videos})
     for subject in subjects:
         if RESERVED.fullmatch(subject):
@@ -135,10 +139,6 @@ def _must_have_names(root: Path, videos: list[Video]) -> None:
         raise InputError(
             f"{root}: subjects {one} and {other} differ in capitals alone; name one person one way"
         )
-    for one, _ in _alike([video.video for video in videos]):
-        same = [video for video in videos if video.video.casefold() == one.casefold()]
-        paths = ", ".join(video.path for video in same)
-        raise InputError(f"{root}: {len(same)} videos would be named {one} ({paths}); rename one")
 
 
 def _alike(names: list[str]) -> Iterator[tuple[str, str]]:
@@ -204,10 +204,12 @@ def videos(root: Path) -> list[Found]:
     found: list[Found] = [*left, *tree.left]
     found += [Video("", video_name(path), str(path)) for path in tree.videos()]
     # A folder deeper, anna/session/one.mp4, is a guess: only where there is nothing else.
-    deeper = not tree.videos() and not any(person.videos() for person in tree.inner())
-    for person in tree.inner():
+    people = tree.inner()
+    sessions = [session for person in people for session in person.inner() if session.videos()]
+    deeper = sessions and not (tree.videos() or any(person.videos() for person in people))
+    for person in people:
         subject = video_name(person.path)
-        if deeper and any(session.videos() for session in person.inner()):
+        if deeper and any(session in sessions for session in person.inner()):
             why = f"its videos lie a folder deeper; all are taken as {subject}'s"
             found.append(Misplaced(str(person.path), why))
         found += _of_subject(person, subject, deeper)
