@@ -144,6 +144,7 @@ def test_own_videos_and_one_csv(tmp_path):
     for video in ("anna/one", "anna/two", "ben/three"):
         frames(tmp_path / "videos" / video, "1.png", "2.png")
     (tmp_path / "videos" / "ben" / "cut.mp4").write_bytes(b"\0\0\0 ftypisom")
+    (tmp_path / "videos" / "ben" / "empty.mp4").touch()
     (tmp_path / "videos" / "carla").mkdir()
     table = "subject,video,type,onset,apex,offset,au\nanna,one,macro,0,1,1,12\nben,three,micro,0,1,5,4\n"
     (tmp_path / "annotation.csv").write_text(table + ",four,micro,3,4,5,4\n")
@@ -153,10 +154,11 @@ def test_own_videos_and_one_csv(tmp_path):
         "": ["one"],
         "missing": ["four"],
         "passed_over": [""],
-        "broken": ["cut"],
+        "broken": ["cut", "empty"],
         "beyond_end": ["three"],
-        "unannotated": ["cut", "two"],
+        "unannotated": ["cut", "empty", "two"],
     }
+    assert "empty.mp4: an empty file; copy it again" in out.read_text()
     text = check("videos", tmp_path, None, None, None, Decode())
     assert "missing              0" in text
     assert "videos/carla: no video and no folder of frames lies in it" in text

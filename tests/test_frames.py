@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from mespot import frames, video
+from mespot.datasets import layouts
 from mespot.decode import decode
 from mespot.errors import InputError
 from mespot.settings import Decode
@@ -174,6 +177,16 @@ def test_numbers_that_do_not_count_the_frames(tmp_path, names, message):
     assert message in said
     assert ("{numbers: ordered}" in said) == ("goes up" in said)
     assert len(frames.frame_files(folder, ordered=True)) == len(names)
+
+
+def test_frames_may_have_names_in_another_encoding(tmp_path):
+    folder = tmp_path / "s"
+    folder.mkdir()
+    for k in range(3):
+        grey(k).save(folder / os.fsdecode(f"张{k}.png".encode("gbk")))
+    assert [found.video for found in layouts.find("videos", tmp_path)] == ["s"]
+    decode(folder, tmp_path / "out.mkv", Decode())
+    assert shades(video.read(tmp_path / "out.mkv")) == [0, 1, 2]
 
 
 def test_a_benchmarks_numbers_count_its_frames(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -74,6 +75,17 @@ def test_a_file_that_is_no_video_is_an_error(tmp_path, name):
         Image.new("L", (8, 6)).save(path)
     with pytest.raises(InputError, match=f"{name}: no video; "):
         own.find(str(path))
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    for name in ("pipe", "pipe.png", "pipe.mp4"):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(InputError, match=f"{name}: no video; "):
+            own.find(str(tmp_path / name))
+    (tmp_path / "one.mp4").touch()
+    assert [one.video for one in own.find(str(tmp_path))] == ["one"]
+    (line,) = own.passed_over(str(tmp_path))
+    assert line.startswith(f"{tmp_path}/pipe is passed over: neither a file nor a folder; so are 2")
 
 
 def test_a_video_of_any_ending_or_of_pages_is_one(tmp_path):

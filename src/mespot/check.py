@@ -202,6 +202,8 @@ def _frames(path: Path, layout: str, settings: Decode) -> int | None:
     if layout == "features":
         return None
     if not is_frames(path):
+        if not path.stat().st_size:
+            raise InputError(f"{path}: an empty file; copy it again")
         _seconds(path)
         return None
     ordered = getattr(settings, "numbers", "consecutive") == "ordered"

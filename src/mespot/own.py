@@ -29,7 +29,11 @@ def find(path: str) -> list[Video]:
     root = Path(path).expanduser()
     if not root.exists():
         raise InputError(f"{path}: no such video or folder; look for a slip in the path")
-    if root.is_dir() or root.suffix.lower() in VIDEOS or has_pages(root) or ending_for(root):
+    # A device or a pipe would be waited for.
+    video = root.is_file() and (
+        root.suffix.lower() in VIDEOS or has_pages(root) or ending_for(root)
+    )
+    if root.is_dir() or video:
         return layouts.find("videos", root)
     raise InputError(
         f"{path}: no video; a video, a folder of videos or a folder of frames was expected"

@@ -82,6 +82,7 @@ def listed(
 ) -> tuple[list[Path], list[Path], list[PassedOver]]:
     """The folders and the files in a folder, sorted, and what does not count."""
     folders, files, left = [], [], []
+    around = around or (os.path.realpath(folder),)
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
             why = _aside(entry, around)
