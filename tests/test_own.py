@@ -23,6 +23,8 @@ def test_a_path_without_a_video_is_one_line(tmp_path):
         ("https://x.org/a.mp4", "https://x.org/a.mp4: download the video first"),
         ("file:///a.mp4", "file:///a.mp4: download"),
         (str(tmp_path / "a.mp4"), "a.mp4: no such video or folder"),
+        ("a" * 300, "a: no such video or folder"),
+        ("~nobody_there/a.mp4", "a.mp4: no such video or folder"),
         (
             str(tmp_path / "notes"),
             "notes: no video and no folder of frames in it; there are: a.txt, d",

@@ -248,7 +248,7 @@ class Config(Settings):
     @property
     def own_name(self) -> str:
         """The name under which the results of one's own video stand."""
-        return video_name(Path(os.path.abspath(Path(self.video or "").expanduser())))
+        return video_name(Path(os.path.abspath(os.path.expanduser(self.video or ""))))
 
     def with_own_video(self) -> Config:
         """This configuration with one's own video as a dataset, beside those that its model is trained on.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -26,8 +27,8 @@ def find(path: str) -> list[Video]:
     """
     if "://" in path:
         raise InputError(f"{path}: download the video first; a file or a folder was expected")
-    root = Path(path).expanduser()
-    if not root.exists():
+    root = Path(os.path.expanduser(path))
+    if not os.path.exists(root):
         raise InputError(f"{path}: no such video or folder; look for a slip in the path")
     # A device or a pipe would be waited for.
     video = root.is_file() and (
@@ -42,7 +43,7 @@ def find(path: str) -> list[Video]:
 
 def passed_over(path: str) -> list[str]:
     """A line for whatever else lies in a path of one's own; one for all that are alike."""
-    _, left = layouts.survey("videos", Path(path).expanduser())
+    _, left = layouts.survey("videos", os.path.expanduser(path))
     misplaced = [entry for entry in left if isinstance(entry, Misplaced)]
     lines = [f"{shown(entry.path)}: {entry.why}" for entry in misplaced]
     short = in_short(entry for entry in left if isinstance(entry, PassedOver))
