@@ -224,9 +224,7 @@ def test_face_that_jumps_is_found_again(person, tmp_path):
 def test_no_face_at_all_is_an_error(tmp_path):
     rng = np.random.default_rng(0)
     frames = [rng.integers(0, 255, (200, 200, 3), np.uint8) for _ in range(8)]
-    with pytest.raises(
-        InputError, match=r"decoded\.mkv: no face found in any of its 8 frames.*80 px"
-    ):
+    with pytest.raises(InputError, match=r"^decoded: no face found in any of its 8 frames.*80 px"):
         Aligned(tmp_path, frames)
     assert not (tmp_path / "aligned.mkv").exists()
 

@@ -144,6 +144,7 @@ def test_own_videos_and_one_csv(tmp_path):
     for video in ("anna/one", "anna/two", "ben/three"):
         frames(tmp_path / "videos" / video, "1.png", "2.png")
     (tmp_path / "videos" / "ben" / "cut.mp4").write_bytes(b"\0\0\0 ftypisom")
+    (tmp_path / "videos" / "ben" / "empty.mp4").touch()
     (tmp_path / "videos" / "carla").mkdir()
     table = "subject,video,type,onset,apex,offset,au\nanna,one,macro,0,1,1,12\nben,three,micro,0,1,5,4\n"
     (tmp_path / "annotation.csv").write_text(table + ",four,micro,3,4,5,4\n")
@@ -152,14 +153,50 @@ def test_own_videos_and_one_csv(tmp_path):
     assert table_of(out) == {
         "": ["one"],
         "missing": ["four"],
-        "misplaced": [""],
-        "broken": ["cut"],
+        "passed_over": [""],
+        "broken": ["cut", "empty"],
         "beyond_end": ["three"],
-        "unannotated": ["cut", "two"],
+        "unannotated": ["cut", "empty", "two"],
     }
+    assert "empty.mp4: an empty file; copy it again" in out.read_text()
     text = check("videos", tmp_path, None, None, None, Decode())
     assert "missing              0" in text
     assert "videos/carla: no video and no folder of frames lies in it" in text
+
+
+def test_what_is_not_taken_is_a_fault(tmp_path):
+    """Of a kind one, however many there are; the annotations themselves are none."""
+    frames(tmp_path / "videos" / "anna" / "one", "1.png", "2.png")
+    frames(tmp_path / "videos" / "anna" / "s1" / "two", "1.png", "2.png")
+    frames(tmp_path / "videos" / "@eaDir" / "one.mp4", "S.jpg")
+    frames(tmp_path / "videos", *(f"{n}.thm" for n in range(99)), "poster.jpg")
+    frames(tmp_path, "notes.txt", "b.mp4")
+    (tmp_path / "a.csv").write_text("video,type,onset,offset\none,macro,0,1\n")
+    out = tmp_path.parent / f"{tmp_path.name}.csv"
+    text = check("videos", tmp_path, tmp_path / "a.csv", None, out, Decode())
+    table = pd.read_csv(out, keep_default_na=False)
+    found = table[table["fault"].isin(["passed_over", "misplaced"])]
+    assert {
+        Path(path).name: fault for path, fault in zip(found.path, found.fault, strict=True)
+    } == {
+        "s1": "misplaced",
+        "@eaDir": "passed_over",
+        "0.thm": "passed_over",
+        "poster.jpg": "passed_over",
+        "b.mp4": "passed_over",
+    }
+    assert "so are 98 more (1.thm, 10.thm, 11.thm, ...)" in text
+    assert "b.mp4: beside videos, which is taken; so is 1 more (notes.txt)" in text
+
+
+def test_a_stack_is_counted_and_times_in_names_are_understood(tmp_path):
+    pages = [Image.new("L", (8, 6), 50 * k) for k in range(3)]
+    pages[0].save(tmp_path / "stack.tif", save_all=True, append_images=pages[1:])
+    frames(tmp_path / "times", "t_1000.png", "t_1033.png", "t_1066.png")
+    text = check("videos", tmp_path, None, None, None, Decode())
+    assert "broken               1" in text
+    assert "goes up by 33, not by 1" in text
+    assert "3  in 1 folders of frames" in text
 
 
 def test_each_subject_may_have_a_video_1(tmp_path):

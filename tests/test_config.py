@@ -245,6 +245,14 @@ def test_own_video_is_prepared_by_settings_of_its_own(default_config):
     assert own(default_config, video=str(ROOT / "src" / "..")).own_name == ROOT.name
 
 
+def test_own_video_may_not_have_the_name_of_a_file_of_results(default_config, tmp_path):
+    (tmp_path / "README.md").touch()
+    default_config = default_config | {"results": str(tmp_path)}
+    for name in ("README.md", "summary.csv"):
+        with pytest.raises(InputError, match=f"{name} would be a file and a folder; rename"):
+            own(default_config, video=f"/videos/{name}.mp4")
+
+
 def test_own_video_may_be_spotted_by_a_trained_model(default_config):
     narrow = {"layout": "videos", "root": "x", "annotation": "a.csv", "fps": 25}
     datasets = {

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mespot import align, errors, own, store
 from mespot.errors import InputError
@@ -21,6 +23,8 @@ def test_a_path_without_a_video_is_one_line(tmp_path):
         ("https://x.org/a.mp4", "https://x.org/a.mp4: download the video first"),
         ("file:///a.mp4", "file:///a.mp4: download"),
         (str(tmp_path / "a.mp4"), "a.mp4: no such video or folder"),
+        ("a" * 300, "a: no such video or folder"),
+        ("~nobody_there/a.mp4", "a.mp4: no such video or folder"),
         (
             str(tmp_path / "notes"),
             "notes: no video and no folder of frames in it; there are: a.txt, d",
@@ -42,6 +46,55 @@ def test_videos_are_found_and_empty_folders_named(tmp_path, monkeypatch):
     (tmp_path / "v" / "ben").mkdir()
     (line,) = own.passed_over("~/v")
     assert line.startswith(f"{tmp_path}/v/ben is passed over: no video")
+
+
+def test_what_is_not_taken_is_said_in_a_line_of_its_kind(tmp_path):
+    for name in (
+        "one.mp4",
+        "a.txt",
+        "b.txt",
+        "setup1.jpg",
+        "setup2.jpg",
+        "anna/s1/two.mp4",
+        "anna/x.mov",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert own.passed_over(str(tmp_path)) == [
+        f"{tmp_path}/anna/s1: its videos lie too deep; move them into anna",
+        f"{tmp_path}/a.txt is passed over: neither a video nor a picture that is read, by its ending; "
+        "so is 1 more (b.txt)",
+        f"{tmp_path}/setup1.jpg is passed over: a picture beside videos or folders of frames; "
+        "so is 1 more (setup2.jpg)",
+    ]
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "picture.jpg", "picture.png", "noending"])
+def test_a_file_that_is_no_video_is_an_error(tmp_path, name):
+    path = tmp_path / name
+    path.write_text("What ffmpeg would make a video of letters of.\n" * 20)
+    if name.startswith("picture"):
+        Image.new("L", (8, 6)).save(path)
+    with pytest.raises(InputError, match=f"{name}: no video; "):
+        own.find(str(path))
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    for name in ("pipe", "pipe.png", "pipe.mp4"):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(InputError, match=f"{name}: no video; "):
+            own.find(str(tmp_path / name))
+    (tmp_path / "one.mp4").touch()
+    assert [one.video for one in own.find(str(tmp_path))] == ["one"]
+    (line,) = own.passed_over(str(tmp_path))
+    assert line.startswith(f"{tmp_path}/pipe is passed over: neither a file nor a folder; so are 2")
+
+
+def test_a_video_of_any_ending_or_of_pages_is_one(tmp_path):
+    pages = [Image.new("L", (8, 6), 50 * k) for k in range(3)]
+    for name, form in (("stack.tif", "tiff"), ("noending", "gif")):
+        pages[0].save(tmp_path / name, form, save_all=True, append_images=pages[1:])
+        assert len(own.find(str(tmp_path / name))) == 1
 
 
 def test_each_person_is_a_track_and_is_counted_once(tmp_path, monkeypatch):

@@ -353,6 +353,7 @@ def test_a_rate_that_is_given_counts_for_a_file_too(tmp_path):
     origin = video.info(tmp_path / "out.mkv").origin
     assert origin.frames == list(range(0, 40, 4))
     assert origin.fps == pytest.approx(200)
+    assert source.seconds(path, 200) == pytest.approx(0.2)
 
 
 def test_a_stream_without_timestamps_says_at_which_rate_it_is_taken(tmp_path, capsys):

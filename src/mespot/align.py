@@ -137,12 +137,12 @@ def find_reference(
         unseen = []
     if most and covered is None:
         raise InputError(
-            f"{decoded}: at most {most} faces found together in a frame; align.face is {settings.face}, "
+            f"{decoded.stem}: at most {most} faces found together in a frame; align.face is {settings.face}, "
             f"counted from the left: set it to {most} or less"
         )
     seen = "" if covered is None else f" but a covered one (frame {covered})"
     raise InputError(
-        f"{decoded}: no face found in any of its {info.n_frames} frames{seen}; a face of at least "
+        f"{decoded.stem}: no face found in any of its {info.n_frames} frames{seen}; a face of at least "
         "80 px, upright and turned to the camera, was expected: is the video rotated or too small?"
     )
 

@@ -13,24 +13,26 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import av
 import pandas as pd
 import yaml
 from pydantic import ValidationError
 
 from mespot import annotation
 from mespot.datasets import annotation_files, layouts
-from mespot.datasets.endings import IMAGES, visible
-from mespot.datasets.layouts import Video
+from mespot.datasets.endings import IMAGES, shown, visible
+from mespot.datasets.folders import PassedOver, in_short
+from mespot.datasets.layouts import Misplaced, Video
 from mespot.errors import InputError
-from mespot.frames import frame_files
+from mespot.frames import count, is_frames
 from mespot.intervals import TYPES, write_table
 from mespot.settings import Annotation, Dataset, Decode, explain
+from mespot.source import seconds
 
 COLUMNS = ["video", "subject", "frames", "rows", "fault", "what", "path"]
 FAULTS = {
     "missing": "annotated videos that are not there",
     "misplaced": "folders and frames that lie elsewhere than their names say",
+    "passed_over": "what else lies there, and is no video",
     "broken": "videos that cannot be read",
     "beyond_end": "annotated frames that a video does not have",
     "unannotated": "videos without an annotated expression",
@@ -61,12 +63,12 @@ def check(
     the folder or the annotation cannot be read, or nothing of the annotation is there.
     """
     subjects = annotation_files.subjects(annotated) if annotated else {}
-    videos, misplaced = layouts.survey(layout, root, subjects)
-    faults = [Fault("misplaced", entry.video, entry.why, entry.path) for entry in misplaced]
+    videos, left = layouts.survey(layout, root, subjects)
+    faults = _left(left, [annotated, compared])
     frames = {}
     for video in videos:
         try:
-            frames[video.video] = _frames(Path(video.path), layout)
+            frames[video.video] = _frames(Path(video.path), layout, settings)
         except InputError as error:
             faults.append(Fault("broken", video.video, str(error), video.path))
         faults += _foreign_frames(video, layout)
@@ -79,6 +81,7 @@ def check(
         faults += _against(source, videos, frames, settings)
         if other:
             faults += _between(source, other)
+    faults = [Fault(*map(shown, fault)) for fault in faults]
     if out:
         write_table(_rows(videos, frames, rows, faults), COLUMNS, out)
     return _table(root, layout, videos, frames, rows, types, faults, out)
@@ -179,34 +182,34 @@ def _between(source: annotation_files.Source, other: annotation_files.Source) ->
     ]
 
 
-def _frames(path: Path, layout: str) -> int | None:
-    """How many frames a folder has; None for a file, which only decoding tells.
+def _left(left: list[Misplaced | PassedOver], known: list[Path | None]) -> list[Fault]:
+    """What lies elsewhere or is no video, but for the annotations that the dataset is `known` by."""
+    misplaced = [entry for entry in left if isinstance(entry, Misplaced)]
+    others = [entry for entry in left if isinstance(entry, PassedOver)]
+    files = {os.path.realpath(path) for path in known if path}
+    short = in_short(entry for entry in others if os.path.realpath(entry.path) not in files)
+    return [
+        *(Fault("misplaced", entry.video, entry.why, entry.path) for entry in misplaced),
+        *(Fault("passed_over", "", entry.why, entry.path) for entry in short),
+    ]
+
+
+def _frames(path: Path, layout: str, settings: Decode) -> int | None:
+    """How many frames a folder has, or a stack; None for a video file, which only decoding tells.
 
     Raises InputError for frames that are missing, empty or there twice, or a file that is no video.
     """
     if layout == "features":
         return None
-    if not path.is_dir():
-        _seconds(path)
+    if not is_frames(path):
+        if not path.stat().st_size:
+            raise InputError(f"{path}: an empty file; copy it again")
+        seconds(path)
         return None
-    files = frame_files(path, layouts.FIRST_FRAME.get(layout))
-    if len(files) < 2:
-        raise InputError(f"{path}: {len(files)} frames lie in it; motion needs at least two")
-    for file in files:
-        if not file.stat().st_size:
-            raise InputError(f"{file}: an empty file; copy it again")
-    return len(files)
-
-
-def _seconds(path: Path) -> float | None:
-    """How long a video file is by its header, where that says it."""
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise InputError(f"{path}: no video stream in it; a video was expected")
-            return container.duration / av.time_base if container.duration else None
-    except av.FFmpegError as error:
-        raise InputError(f"{path}: cannot be opened as a video ({error}); copy it again") from None
+    number = count(path, layouts.FIRST_FRAME.get(layout), settings.numbers == "ordered")
+    if number < 2:
+        raise InputError(f"{path}: {number} frames lie in it; motion needs at least two")
+    return number
 
 
 def _working_length(video: Video, frames: int | None, settings: Decode) -> int:
@@ -215,10 +218,10 @@ def _working_length(video: Video, frames: int | None, settings: Decode) -> int:
         return math.ceil(frames / settings.frames_per_row)
     path = Path(video.path)
     try:
-        seconds = _seconds(path) if path.is_file() else None
+        length = seconds(path, settings.frames_fps) if path.is_file() else None
     except InputError:  # listed as broken already
-        seconds = None
-    return math.ceil(seconds * settings.fps) if seconds else ENDLESS
+        length = None
+    return math.ceil(length * settings.fps) if length else ENDLESS
 
 
 def _foreign_frames(video: Video, layout: str) -> list[Fault]:

@@ -260,7 +260,7 @@ class Config(Settings):
     @property
     def own_name(self) -> str:
         """The name under which the results of one's own video stand."""
-        return video_name(Path(os.path.abspath(Path(self.video or "").expanduser())))
+        return video_name(Path(os.path.abspath(os.path.expanduser(self.video or ""))))
 
     def with_own_video(self) -> Config:
         """This configuration with one's own video as a dataset, beside those that its model is trained on.
@@ -269,6 +269,11 @@ class Config(Settings):
         """
         if self.own_name in self.datasets:
             raise InputError(f"{self.video}: a dataset is called {self.own_name}; rename the video")
+        where = Path(self.results, self.own_name)
+        if where.is_file() or self.own_name == "summary.csv":
+            raise InputError(
+                f"{self.video}: {where} would be a file and a folder; rename the video"
+            )
         own = (
             self.own
             if self.trains(self.own.method)

@@ -16,7 +16,8 @@ import numpy as np
 from mespot import faces, video
 from mespot.errors import InputError
 from mespot.faces.dlib import detect_faces
-from mespot.frames import read_folder
+from mespot.frames import is_frames
+from mespot.frames import read as read_frames
 from mespot.progress import progress
 from mespot.settings import Align, Decode
 from mespot.source import Say, Still, Timed, silent, timed_frames, warn
@@ -114,9 +115,9 @@ class Kept:
     def _timed(self, say: Say = warn) -> Iterator[Timed]:
         settings = self.settings
         leave_out = settings.damaged == "leave_out"
-        if self.source.is_dir():
+        if is_frames(self.source):
             ordered = settings.numbers == "ordered"
-            frames = read_folder(self.source, self.first, ordered, leave_out)
+            frames = read_frames(self.source, self.first, ordered, leave_out)
             return _at_constant_rate(frames, settings.frames_fps or settings.fps)
         return timed_frames(self.source, settings.frames_fps, leave_out, say)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mespot import errors
 from mespot.datasets import layouts
-from mespot.datasets.endings import visible
-from mespot.datasets.layouts import Video
+from mespot.datasets.endings import VIDEOS, has_pages, shown
+from mespot.datasets.folders import PassedOver, ending_for, in_short
+from mespot.datasets.layouts import Misplaced, Video
 from mespot.errors import InputError
 from mespot.settings import Align
 
@@ -25,24 +27,27 @@ def find(path: str) -> list[Video]:
     """
     if "://" in path:
         raise InputError(f"{path}: download the video first; a file or a folder was expected")
-    root = Path(path).expanduser()
-    if not root.exists():
+    root = Path(os.path.expanduser(path))
+    if not os.path.exists(root):
         raise InputError(f"{path}: no such video or folder; look for a slip in the path")
-    try:
-        if not any(isinstance(entry, Video) for entry in layouts.videos(root)):
-            there = ", ".join(sorted(entry.name for entry in visible(root))[:8])
-            raise InputError(
-                f"{path}: no video and no folder of frames in it; there are: {there or 'no entries'}"
-            )
+    # A device or a pipe would be waited for.
+    video = root.is_file() and (
+        root.suffix.lower() in VIDEOS or has_pages(root) or ending_for(root)
+    )
+    if root.is_dir() or video:
         return layouts.find("videos", root)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    raise InputError(
+        f"{path}: no video; a video, a folder of videos or a folder of frames was expected"
+    )
 
 
 def passed_over(path: str) -> list[str]:
-    """A line for each folder in a path of one's own that holds no video where one may lie."""
-    _, misplaced = layouts.survey("videos", Path(path).expanduser())
-    return [f"{entry.path} is passed over: {entry.why}" for entry in misplaced]
+    """A line for whatever else lies in a path of one's own; one for all that are alike."""
+    _, left = layouts.survey("videos", os.path.expanduser(path))
+    misplaced = [entry for entry in left if isinstance(entry, Misplaced)]
+    lines = [f"{shown(entry.path)}: {entry.why}" for entry in misplaced]
+    short = in_short(entry for entry in left if isinstance(entry, PassedOver))
+    return lines + [f"{shown(entry.path)} is passed over: {entry.why}" for entry in short]
 
 
 def tracks(videos: Iterable[Video], settings: Align, cache: Path) -> list[Video]:

@@ -27,7 +27,8 @@ from av.stream import Disposition
 
 from mespot.errors import InputError
 from mespot.faces.dlib import grey as to_grey
-from mespot.frames import frame_files, read_image
+from mespot.frames import is_frames
+from mespot.frames import sample as sample_frames
 
 # How much earlier than announced a picture may end, s: containers round and pad.
 EARLY = 0.5
@@ -555,11 +556,14 @@ def announced_seconds(stream: av.VideoStream) -> float | None:
     return min(announced, length / av.time_base) if length else announced
 
 
-def seconds(path: Path) -> float | None:
-    """How long the picture of a video file is by its header, where that says it. Raises InputError."""
+def seconds(path: Path, rate: float | None = None) -> float | None:
+    """How long the picture of a video file is by its header, where that says it. Raises InputError.
+
+    `rate` (frames/s), if given, counts instead of the file's own.
+    """
     with _opened(path, "AUTO", True) as file:
-        length = announced_seconds(file.stream)
-        return length or (file.container.duration or 0) / av.time_base or None
+        length = announced_seconds(file.stream) or (file.container.duration or 0) / av.time_base
+        return (length * rate_of(file.stream) / rate if rate else length) or None
 
 
 def sample(path: Path, number: int) -> Iterator[np.ndarray]:
@@ -567,10 +571,8 @@ def sample(path: Path, number: int) -> Iterator[np.ndarray]:
 
     Of a video file they are key frames where those differ, which are quickly reached.
     """
-    if path.is_dir():
-        files = frame_files(path)
-        for k in np.unique(np.linspace(0, len(files) - 1, number).astype(int)):
-            yield read_image(files[k])
+    if is_frames(path):
+        yield from sample_frames(path, number)
         return
     length = seconds(path) or 0.0
     with _opened(path, "AUTO", True) as file:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,10 +28,14 @@ FLOW_UNIT = 1 / 256  # px of one step of stored flow; int16 then reaches +-128 p
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary path in the same folder that takes the place of `path` if the block succeeds."""
+    """A temporary path in the same folder that takes the place of `path` if the block succeeds.
+
+    It has the same ending, by which libraries choose a form, and no more of a name, which may be as
+    long as a name can be.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    temporary = path.with_name(f".mespot-{secrets.token_hex(8)}{path.suffix}")
     try:
         yield temporary
         os.replace(temporary, path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -119,8 +120,8 @@ def fingerprint(path: Path) -> str:
     """SHA-256 over a video file, or over the names and sizes of a folder's frames."""
     digest = hashlib.sha256()
     if path.is_dir():
-        for frame in frame_files(path):
-            digest.update(f"{frame.name} {frame.stat().st_size}\n".encode())
+        for frame in frame_files(path, ordered=True):
+            digest.update(os.fsencode(f"{frame.name} {frame.stat().st_size}\n"))
     else:
         with open(path, "rb") as file:
             while block := file.read(1 << 20):
