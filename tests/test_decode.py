@@ -219,6 +219,24 @@ def test_bad_folders_are_named(tmp_path, spoil, message):
     assert not (tmp_path / "out.mkv").exists()
 
 
+def test_a_damaged_frame_of_a_folder_may_be_left_out(tmp_path):
+    source = save_folder(tmp_path / "s", numbered(6))
+    (source / "img_3.png").write_bytes(b"no picture")
+    decode(source, tmp_path / "out.mkv", Decode(fps=30, damaged="leave_out"))
+    assert numbers(tmp_path / "out.mkv") == [0, 1, 1, 3, 4, 5]
+    origin = video.info(tmp_path / "out.mkv").origin
+    assert origin.frames == [0, 1, 1, 3, 4, 5]
+    assert origin.unknown == [2]
+
+
+def test_every_fifth_frame_of_a_folder_is_taken_as_said(tmp_path):
+    source = save_folder(tmp_path / "s", numbered(6), "img_{}0.png")
+    with pytest.raises(InputError, match=r"goes up by 10, not by 1 .*\{numbers: ordered\}"):
+        decode(source, tmp_path / "out.mkv", Decode(fps=30))
+    decode(source, tmp_path / "out.mkv", Decode(fps=30, frames_fps=15, numbers="ordered"))
+    assert numbers(tmp_path / "out.mkv") == [k // 2 for k in range(12)]
+
+
 def test_truncated_jpeg_is_named(tmp_path):
     source = tmp_path / "s"
     source.mkdir()
