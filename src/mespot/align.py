@@ -85,10 +85,10 @@ def align(decoded: Path, out_video: Path, out_h5: Path, settings: Align) -> None
         info.fps,
         settings.min_resemblance,
     )
-    valid[list(origin.unknown)] = False
+    _say_what_is_marked(decoded, valid)
+    valid[list(origin.unknown)] = False  # `decode` has said so
     placed = valid & [one.placed for one in found]
     transform = bridge_transforms(np.array([one.transform for one in found]), placed, settings.size)
-    _say_what_is_marked(decoded, valid)
     crops = draw(decoded, transform, reference, settings)
     video.write(out_video, crops, info.fps, info.source)
     with store.create(
