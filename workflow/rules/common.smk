@@ -16,16 +16,14 @@ from mespot.datasets import layouts
 from mespot.config import load
 from mespot.errors import InputError
 from mespot.rerun import digest, file_digest
-
-
-def stop(error):
-    """End with the one message and exit code 2; Snakemake would say where in its files it was raised."""
-    print(f"mespot: {error}", file=sys.stderr)
-    raise SystemExit(2)
-
+from mespot.start import stop
 
 try:
-    cfg = load(config)
+    # Where it is written, unless --config says otherwise: the last --configfile counts, config.yaml least.
+    files = [
+        Path(file) for file in workflow.configfiles[-2::-1] + workflow.configfiles[-1:]
+    ]
+    cfg = load(config, [] if workflow.config_settings.config else files)
 except InputError as error:
     stop(error)
 
