@@ -58,13 +58,11 @@ def read(path: Path) -> dict[str, Any]:
 
 def place(files: Sequence[Path], keys: Sequence[str | int]) -> str:
     """Where nested `keys` stand, `FILE: line N: `: in the first file that has most of them."""
-    found = [_found(_text(path), keys) for path in files]
-    if not found:
+    if not files:
         return "config: "
-    depth, line = max(found, key=lambda one: one[0])
-    return f"{files[[one[0] for one in found].index(depth)]}: " + (
-        f"line {line}: " if depth else ""
-    )
+    found = [(*_found(_text(path), keys), path) for path in files]
+    depth, line, path = max(found, key=lambda one: one[0])
+    return f"{path}: line {line}: " if depth else f"{path}: "
 
 
 def _found(text: str, keys: Sequence[str | int]) -> tuple[int, int]:
@@ -104,16 +102,17 @@ class _Strict(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         lines: dict[str, int] = {}
         for key, _ in node.value:
-            line = key.start_mark.line + 1
-            if key.value in lines:
-                what = f"{key.value!r} is in line {lines[key.value]} already; keep one of them"
+            if not isinstance(key, yaml.ScalarNode) or key.tag == MERGE:
+                continue
+            name, meant = key.value, self.construct_object(key)
+            what = None
+            if name in lines:
+                what = f"{name!r} is in line {lines[name]} already; keep one of them"
+            elif not isinstance(meant, str | int) or str(meant) != name:
+                what = f"{name} is read as {meant!r}; put it in quotes"
+            if what:
                 raise yaml.constructor.ConstructorError(None, None, what, key.start_mark)
-            if isinstance(key, yaml.ScalarNode) and key.tag != MERGE:
-                lines[key.value] = line
-                meant = self.construct_object(key)
-                if not isinstance(meant, str | int) or str(meant) != key.value:
-                    what = f"{key.value} is read as {meant!r}; put it in quotes"
-                    raise yaml.constructor.ConstructorError(None, None, what, key.start_mark)
+            lines[name] = key.start_mark.line + 1
         return super().construct_mapping(node, deep)
 
 
