@@ -70,4 +70,4 @@ onsuccess:
 
 
 onerror:
-    print_error()
+    print_error(log)

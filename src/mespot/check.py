@@ -112,12 +112,16 @@ def check_config(path: Path) -> Iterator[str]:
 
 def check_annotation(
     annotated: Path, compared: Path | None, videos: list[Video], settings: Decode
-) -> None:
-    """Raise InputError for what would stop training: in seconds, since no video is looked at."""
+) -> set[str]:
+    """The subjects with an annotated expression: in seconds, since no video is looked at.
+
+    Raises InputError for what would stop training.
+    """
     source, other = _sources(annotated, compared, videos, settings)
     _against(source, videos, dict.fromkeys((video.video for video in videos), ENDLESS), settings)
     if other:
         _between(source, other)
+    return {video.subject for video in videos if video.video in set(source.rows["video"])}
 
 
 def _sources(

@@ -41,6 +41,7 @@ from mespot.settings import (
     Spot,
     Train,
     explain,
+    of_this_system,
 )
 
 # Every key with its default; mespot is run from its checkout.
@@ -69,7 +70,9 @@ Name = Annotated[str, AfterValidator(_name)]
 
 
 class Config(Settings):
-    results: Annotated[str, AfterValidator(lambda path: str(Path(path)))] = "results"
+    results: Annotated[str, AfterValidator(lambda path: str(Path(of_this_system(path))))] = (
+        "results"
+    )
     video: str | None = None
     own: Own = Own()
     datasets: dict[Name, Dataset]

@@ -3,6 +3,7 @@ import os
 import re
 import shlex
 import sys
+import sysconfig
 from functools import cache
 from itertools import combinations
 from pathlib import Path
@@ -45,9 +46,21 @@ wildcard_constraints:
     policy="inner|oracle",
 
 
+# Jobs run the `mespot` of this interpreter, whatever is on PATH. (An environment that Snakemake
+# activates for a job, as with --sdm conda, comes before it.)
+os.environ["PATH"] = os.pathsep.join(
+    [sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)]
+)
 # Jobs share the cores; a library that opens a thread for each core would slow the others down.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
     os.environ.setdefault(variable, "1")
+
+
+def found_file(entry, name):
+    try:
+        return entry.file(name)
+    except InputError as error:
+        stop(error)
 
 
 @cache
@@ -78,13 +91,14 @@ def videos(dataset):
         stop(error)
 
 
-if cfg.video:
-    # Here, not first in an input function: where one fails Snakemake goes by what is there already.
-    for found in videos(cfg.own_name):
-        if contains_wildcard(found.path):
-            stop(
-                f"{found.path}: a name in braces means something to Snakemake; rename it"
-            )
+# Here, not first in an input function: where one fails Snakemake goes by what is there already.
+for name, entry in cfg.datasets.items():
+    tables = [
+        found_file(entry, file) for file in (entry.annotation, entry.compare) if file
+    ]
+    for path in [*(found.path for found in videos(name)), *tables]:
+        if contains_wildcard(path):
+            stop(f"{path}: a name in braces means something to Snakemake; rename it")
 
 
 def video(wildcards):
@@ -139,6 +153,28 @@ def pool():
     """The datasets whose counts are added up; none if a person would count twice."""
     single = [name for name in labelled() if not cfg.datasets[name].of]
     return single if all(apart(a, b) for a, b in combinations(single, 2)) else []
+
+
+def left_one_out(method):
+    """The datasets that a method is scored on with one subject left out of its training, if it has any."""
+    return [
+        name
+        for name in cfg.run_on(method)
+        if not cfg.trains(method) or len(subjects(name)) > 1
+    ]
+
+
+def not_scored():
+    """A line for each dataset of one subject: leaving that one out, nothing is left to train on."""
+    for dataset in labelled() if not cfg.video else []:
+        out = [name for name in cfg.methods if (dataset, name) in cfg.trained()]
+        if out and len(subjects(dataset)) < 2:
+            yield (
+                f"datasets.{dataset}: one subject, and to leave one out takes two: {', '.join(out)} cannot be "
+                "scored on it (displacement, which trains nothing, can); the model of all, "
+                f"{R}/{dataset}/{out[0]}/folds/all/model.pt, spots in other videos with "
+                f"own: {{method: {out[0]}, dataset: {dataset}}}"
+            )
 
 
 def crossed(method):
@@ -250,13 +286,6 @@ def annotation_file(wildcards):
     )
 
 
-def found_file(entry, name):
-    try:
-        return entry.file(name)
-    except InputError as error:
-        stop(error)
-
-
 def compared_file(wildcards):
     """Input function: the dataset's second annotation, if any."""
     entry = cfg.datasets[wildcards.dataset]
@@ -278,9 +307,18 @@ def check_annotations():
         other = [Path(path) for path in compared_file(wildcards)] or [None]
         source = Path(annotation_file(wildcards))
         try:
-            check_annotation(source, *other, videos(name), cfg.stage("decode", name))
+            shown = check_annotation(
+                source, *other, videos(name), cfg.stage("decode", name)
+            )
         except InputError as error:
             stop(error)
+        # One subject alone in the whole dataset is `not_scored`.
+        trained = [method for on, method in cfg.trained() if on == name]
+        if trained and len(shown) == 1 < len(subjects(name)):
+            stop(
+                f"{source}: only {min(shown)} has expressions in it: left out, nothing is left to train on; "
+                f"annotate a second subject, or run {', '.join(trained)} on other datasets (methods.NAME.datasets)"
+            )
 
 
 # Where the models that come with mespot stand; any other is a file of the user's.
@@ -308,7 +346,8 @@ def check_folds(dataset, method):
     everyone = subjects(dataset)
     if "inner" in cfg.stage("select", dataset, method).policies and len(everyone) < 3:
         stop(
-            f"{dataset}: policy inner needs at least 3 subjects; it has {len(everyone)}"
+            f"{dataset}: policy inner needs at least 3 subjects; it has {len(everyone)}: give "
+            f"methods.{method}.select.policies without it"
         )
     start = cfg.stage("train", dataset, method).start
     if start and not apart(start.split("/")[0], dataset):
@@ -370,6 +409,8 @@ def selection_of(wildcards):
 
 def annotation_to_train_on(wildcards):
     """Input function: the annotation; the published code takes its frames as given."""
+    if [wildcards.fold] == subjects(wildcards.dataset):
+        stop(next(not_scored()))
     settings = cfg.stage("train", wildcards.dataset, method_of(wildcards.run))
     form = "_as_given" if settings.labels == "published" else ""
     return f"{R}/{wildcards.dataset}/annotation{form}.csv"
@@ -386,7 +427,7 @@ def scores():
     return [
         f"{R}/{dataset}/{run}{chosen}/score.json"
         for method in cfg.methods
-        for dataset in cfg.run_on(method)
+        for dataset in left_one_out(method)
         for run in runs(method)
         for chosen in ways(dataset, method)
     ] + [
@@ -403,7 +444,7 @@ def shown():
     return [
         f"{dataset}/{method}{ways(dataset, method)[0]}"
         for method in cfg.methods
-        for dataset in cfg.run_on(method)
+        for dataset in left_one_out(method)
         if not cfg.datasets[dataset].of
         and (cfg.report.timelines is None or method in cfg.report.timelines)
     ]
@@ -412,7 +453,8 @@ def shown():
 def results():
     """The table, the page, and for each dataset and method the model to use on new videos."""
     if not scores():
-        stop("no dataset has an annotation: nothing to score; see docs/datasets.md")
+        nothing = "no dataset has an annotation: nothing to score; see docs/datasets.md"
+        stop(next(not_scored(), nothing))
     models = [
         f"{R}/{dataset}/{method}/folds/all/model.pt"
         for dataset, method in cfg.trained()
@@ -442,10 +484,15 @@ def own_results():
     return [f"{where}/{own_run()}/intervals.csv", f"{where}/report/index.html"]
 
 
-def own_failures():
-    """A line for each video of one's own that failed."""
-    where = Path(f"{R}/{cfg.own_name}/mdmo")
-    return own.failures(where / f"{found.video}.h5" for found in videos(cfg.own_name))
+def failures(dataset):
+    """A line for each video of a dataset that failed."""
+    where = Path(f"{R}/{dataset}/mdmo")
+    return own.failures(where / f"{found.video}.h5" for found in videos(dataset))
+
+
+if workflow.is_main_process:  # not again in each job
+    for line in not_scored():
+        print(f"warning: {line}", file=sys.stderr)
 
 
 def print_warnings(dataset):
@@ -478,15 +525,25 @@ def print_own_result():
     if len(videos(cfg.own_name)) == 1:
         print("", own.listing(spotted), sep="\n")
     print(f"\nintervals: {intervals}\npage:      {page}", flush=True)
-    if failed := own_failures():
+    if failed := failures(cfg.own_name):
         stop(failed)
 
 
-def print_error():
-    """Where every video of one's own failed, why: the last line, not one among Snakemake's."""
-    if cfg.video and (failed := own_failures()):
+def print_error(log):
+    """Why jobs failed: the last lines, not some among Snakemake's, whose log names their logs."""
+    if cfg.video and (failed := failures(cfg.own_name)):
         if len(failed.splitlines()) == len(videos(cfg.own_name)):
             stop(failed)
+    of_jobs = re.findall(
+        r"^    log: (.+?)(?: \(check .*\))?$", Path(log).read_text(), re.M
+    )
+    said = {}
+    for path in map(Path, of_jobs):
+        for line in path.read_text().splitlines() if path.is_file() else []:
+            if line.startswith("mespot "):
+                said[path] = line.removeprefix("mespot ")
+    if said:
+        stop("\n".join(said.values()))
 
 
 def print_result():
@@ -496,6 +553,8 @@ def print_result():
         return
     for dataset in labelled():
         print_warnings(dataset)
+    for line in not_scored():
+        print(f"warning: {line}")
     for path in (Path(f"{R}/{name}/check.csv") for name in CHECKED):
         if path.exists():
             from mespot.check import counted
@@ -506,4 +565,6 @@ def print_result():
         from mespot.aggregate import headline
 
         print(f"\n{headline(summary, cfg.report.headline)}\n\ntable: {summary}")
-        print(f"page:  {R}/report/index.html")
+        print(f"page:  {R}/report/index.html", flush=True)
+    if failed := [line for name in cfg.datasets if (line := failures(name))]:
+        stop("\n".join(failed))
