@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from mespot import config, config_file
 from mespot.errors import InputError
-from mespot.start import configfiles
 
 ROOT = Path(__file__).parents[1]
 GOOD = """datasets:
@@ -139,15 +138,3 @@ def test_any_text_is_read_or_refused_in_one_line(tmp_path_factory, text, encodin
         said = str(error).splitlines()
         assert said[0].startswith(str(path)), said
         assert all(line.startswith(f"  {path}") for line in said[1:]), said
-
-
-@pytest.mark.parametrize(
-    ("arguments", "files"),
-    [
-        ("--cores 2", []),
-        ("-n --configfile a.yaml b.yaml --config video=x", ["a.yaml", "b.yaml"]),
-        ("--configfiles=a.yaml --configfile b.yaml all", ["b.yaml", "all"]),
-    ],
-)
-def test_config_files_among_snakemakes_arguments(arguments, files):
-    assert configfiles(arguments.split()) == files

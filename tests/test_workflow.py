@@ -301,7 +301,10 @@ def test_bad_videos_cost_only_themselves(tmp_path):
             {"datasets": {"d": {"layout": "videos", "root": "nowhere", "annotation": "a.csv"}}},
             "nowhere: no such file",
         ),
-        ({"datasets": {"d": {"layout": "videos", "root": "."}}}, "no dataset has an annotation"),
+        (
+            {"datasets": {"d": {"layout": "videos", "root": str(ROOT / "docs" / "images")}}},
+            "no dataset has an annotation",
+        ),
         (
             {"demo": {"subjects": 2}, "methods": {"mespot": {"select": {"policies": ["inner"]}}}},
             "policy inner needs at least 3 subjects; it has 2",

@@ -17,7 +17,7 @@ from mespot.datasets import layouts
 from mespot.config import load
 from mespot.errors import InputError
 from mespot.rerun import digest, file_digest
-from mespot.start import stop
+from mespot.start import check_writable, stop
 
 try:
     # Where it is written, unless --config says otherwise: the last --configfile counts, config.yaml least.
@@ -29,6 +29,8 @@ except InputError as error:
     stop(error)
 
 R = cfg.results
+if workflow.is_main_process:
+    check_writable(Path(R).absolute(), "give another folder: --config results=FOLDER")
 # The dataset each of whose videos becomes one for each person in the picture.
 EACH_PERSON = [cfg.own_name] if cfg.video and cfg.own.face == "all" else []
 
@@ -529,19 +531,18 @@ def print_own_result():
         stop(failed)
 
 
-def print_error(log):
-    """Why jobs failed: the last lines, not some among Snakemake's, whose log names their logs."""
+def print_error(logs):
+    """Why jobs failed: the last lines, not some among Snakemake's, whose logs name theirs."""
     if cfg.video and (failed := failures(cfg.own_name)):
         if len(failed.splitlines()) == len(videos(cfg.own_name)):
             stop(failed)
-    of_jobs = re.findall(
-        r"^    log: (.+?)(?: \(check .*\))?$", Path(log).read_text(), re.M
-    )
     said = {}
-    for path in map(Path, of_jobs):
-        for line in path.read_text().splitlines() if path.is_file() else []:
-            if line.startswith("mespot "):
-                said[path] = line.removeprefix("mespot ")
+    for text in (Path(log).read_text() for log in logs):
+        of_jobs = re.findall(r"^    log: (.+?)(?: \(check .*\))?$", text, re.M)
+        for path in filter(Path.is_file, map(Path, of_jobs)):
+            for line in path.read_text().splitlines():
+                if line.startswith("mespot "):
+                    said[path] = line.removeprefix("mespot ")
     if said:
         stop("\n".join(said.values()))
 
