@@ -24,8 +24,8 @@ class Spotting(Workflow):
     """A folder of videos, a results folder and a configuration, with `mespot` played by the fake."""
 
     def __init__(self, folder: Path) -> None:
-        venv.create(folder / "its own", symlinks=True)
-        python = folder / "its own" / "bin" / "python"
+        venv.create(folder / ".venv", symlinks=True)
+        python = folder / ".venv" / "bin" / "python"
         super().__init__(folder, {"datasets": datasets(), **TINY}, python)
         self.videos = folder / DIFFICULT
         self.videos.mkdir()
@@ -106,16 +106,31 @@ def test_a_folder_of_videos_from_its_first_run_to_its_last(tmp_path):
     assert "Error" not in done.stderr
 
 
-def test_rules_run_the_mespot_of_the_running_interpreter(tmp_path):
+def test_readmes_command_runs_the_mespot_beside_it(tmp_path):
     """Whatever is on PATH: nothing of the environment, or an older mespot."""
     spotting = Spotting(tmp_path)
-    (spotting.videos / "a.mp4").write_text("fine")
-    stale = tmp_path / "stale"
-    stale.mkdir()
-    (stale / "mespot").write_text("#!/bin/sh\nexit 3\n")
-    (stale / "mespot").chmod(0o755)
-    done = spotting.run(PATH=f"{stale}:{os.defpath}")
+    (tmp_path / "a.mp4").write_text("fine")
+    snakemake = tmp_path / ".venv" / "bin" / "snakemake"
+    snakemake.write_text(f"#!{spotting.python}\nfrom snakemake.cli import main\n\nmain()\n")
+    stale = tmp_path / "stale" / "mespot"
+    stale.parent.mkdir()
+    stale.write_text("#!/bin/sh\nexit 3\n")
+    for path in (snakemake, stale):
+        path.chmod(0o755)
+    readme = (ROOT / "README.md").read_text()
+    command = re.search(r"`(\.venv/bin/snakemake .*video=)path/to/video\.mp4`", readme)[1]
+    environment = {"PATH": f"{stale.parent}:{os.defpath}", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        f"{command}a.mp4 --snakefile '{ROOT}/Snakefile'",
+        shell=True,
+        cwd=tmp_path,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "intervals: results/a/displacement/intervals.csv" in done.stdout
 
 
 def test_a_single_bad_video_ends_with_what_is_wrong_with_it(tmp_path):

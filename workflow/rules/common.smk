@@ -455,7 +455,10 @@ def shown():
 def results():
     """The table, the page, and for each dataset and method the model to use on new videos."""
     if not scores():
-        nothing = "no dataset has an annotation: nothing to score; see docs/datasets.md"
+        nothing = (
+            "no dataset has an annotation: nothing to score; name one (docs/datasets.md), or spot in a "
+            "folder of videos alone: --config video=FOLDER"
+        )
         stop(next(not_scored(), nothing))
     models = [
         f"{R}/{dataset}/{method}/folds/all/model.pt"
