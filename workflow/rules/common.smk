@@ -50,9 +50,8 @@ wildcard_constraints:
 
 # Jobs run the `mespot` of this interpreter, whatever is on PATH. (An environment that Snakemake
 # activates for a job, as with --sdm conda, comes before it.)
-os.environ["PATH"] = os.pathsep.join(
-    [sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)]
-)
+first = [sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)]
+os.environ.update(PATH=os.pathsep.join(first))
 # Jobs share the cores; a library that opens a thread for each core would slow the others down.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
     os.environ.setdefault(variable, "1")
@@ -166,17 +165,22 @@ def left_one_out(method):
     ]
 
 
+def one_subject(dataset, methods):
+    """Why methods are not scored on a dataset of one subject: nothing is left to train on."""
+    return (
+        f"datasets.{dataset}: one subject, and to leave one out takes two: {', '.join(methods)} cannot be "
+        "scored on it (displacement, which trains nothing, can); the model of all, "
+        f"{R}/{dataset}/{methods[0]}/folds/all/model.pt, spots in other videos with "
+        f"own: {{method: {methods[0]}, dataset: {dataset}}}"
+    )
+
+
 def not_scored():
-    """A line for each dataset of one subject: leaving that one out, nothing is left to train on."""
-    for dataset in labelled() if not cfg.video else []:
-        out = [name for name in cfg.methods if (dataset, name) in cfg.trained()]
-        if out and len(subjects(dataset)) < 2:
-            yield (
-                f"datasets.{dataset}: one subject, and to leave one out takes two: {', '.join(out)} cannot be "
-                "scored on it (displacement, which trains nothing, can); the model of all, "
-                f"{R}/{dataset}/{out[0]}/folds/all/model.pt, spots in other videos with "
-                f"own: {{method: {out[0]}, dataset: {dataset}}}"
-            )
+    """A line for each dataset of one subject that methods would be trained on."""
+    for dataset in [] if cfg.video else labelled():
+        methods = [method for on, method in cfg.trained() if on == dataset]
+        if methods and len(subjects(dataset)) == 1:
+            yield one_subject(dataset, methods)
 
 
 def crossed(method):
@@ -412,7 +416,7 @@ def selection_of(wildcards):
 def annotation_to_train_on(wildcards):
     """Input function: the annotation; the published code takes its frames as given."""
     if [wildcards.fold] == subjects(wildcards.dataset):
-        stop(next(not_scored()))
+        stop(one_subject(wildcards.dataset, [method_of(wildcards.run)]))
     settings = cfg.stage("train", wildcards.dataset, method_of(wildcards.run))
     form = "_as_given" if settings.labels == "published" else ""
     return f"{R}/{wildcards.dataset}/annotation{form}.csv"
@@ -489,10 +493,14 @@ def own_results():
     return [f"{where}/{own_run()}/intervals.csv", f"{where}/report/index.html"]
 
 
-def failures(dataset):
-    """A line for each video of a dataset that failed."""
-    where = Path(f"{R}/{dataset}/mdmo")
-    return own.failures(where / f"{found.video}.h5" for found in videos(dataset))
+def failures():
+    """A line for each video that failed."""
+    records = [
+        Path(f"{R}/{dataset}/mdmo/{found.video}.h5")
+        for dataset in cfg.datasets
+        for found in videos(dataset)
+    ]
+    return own.failures(records).splitlines()
 
 
 if workflow.is_main_process:  # not again in each job
@@ -530,24 +538,24 @@ def print_own_result():
     if len(videos(cfg.own_name)) == 1:
         print("", own.listing(spotted), sep="\n")
     print(f"\nintervals: {intervals}\npage:      {page}", flush=True)
-    if failed := failures(cfg.own_name):
-        stop(failed)
+    if failed := failures():
+        stop("\n".join(failed))
 
 
 def print_error(logs):
     """Why jobs failed: the last lines, not some among Snakemake's, whose logs name theirs."""
-    if cfg.video and (failed := failures(cfg.own_name)):
-        if len(failed.splitlines()) == len(videos(cfg.own_name)):
-            stop(failed)
+    failed = failures()
+    if cfg.video and len(failed) == len(videos(cfg.own_name)):
+        stop("\n".join(failed))
     said = {}
     for text in (Path(log).read_text() for log in logs):
-        of_jobs = re.findall(r"^    log: (.+?)(?: \(check .*\))?$", text, re.M)
+        of_jobs = re.findall(r"^ +log: (.+) \(check log file", text, re.M)
         for path in filter(Path.is_file, map(Path, of_jobs)):
             for line in path.read_text().splitlines():
                 if line.startswith("mespot "):
                     said[path] = line.removeprefix("mespot ")
     if said:
-        stop("\n".join(said.values()))
+        stop("\n".join([*failed, *said.values()]))
 
 
 def print_result():
@@ -570,5 +578,5 @@ def print_result():
 
         print(f"\n{headline(summary, cfg.report.headline)}\n\ntable: {summary}")
         print(f"page:  {R}/report/index.html", flush=True)
-    if failed := [line for name in cfg.datasets if (line := failures(name))]:
+    if failed := failures():
         stop("\n".join(failed))
