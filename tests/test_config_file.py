@@ -39,6 +39,7 @@ def saved(folder: Path, text: str | bytes, encoding: str = "utf-8") -> Path:
         (f"# 我的\n{GOOD}", "utf-8"),
         (json.dumps(yaml.safe_load(GOOD)), "utf-8"),
         (GOOD.replace("fps: 25", "<<: {fps: 25}"), "utf-8"),
+        (GOOD + "video: nowhere.mp4\n", "utf-8"),
     ],
 )
 def test_what_can_be_read_is_laid_over_config_yaml(tmp_path, text, encoding):
@@ -48,7 +49,7 @@ def test_what_can_be_read_is_laid_over_config_yaml(tmp_path, text, encoding):
     assert loaded.run_on("published") == []
 
 
-def test_config_yaml_itself_is_read_as_without_a_configfile():
+def test_config_yaml_itself_is_read():
     assert list(config.load_file(ROOT / "config.yaml").datasets) == ["demo_color", "demo_grey"]
 
 

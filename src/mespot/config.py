@@ -196,17 +196,16 @@ class Config(Settings):
                 self.stage("spot", dataset, name)
                 continue
             training, choosing, _ = (self.stage(stage, dataset, name) for stage in OF_A_METHOD)
-            if (
-                dataset in run_on
-                and choosing.policies != ["last"]
-                and not (training.keep and choosing.first_epoch <= training.epochs)
+            if dataset not in run_on:
+                continue
+            if choosing.policies != ["last"] and not (
+                training.keep and choosing.first_epoch <= training.epochs
             ):
                 raise ValueError(
                     f"methods.{name} on {dataset}: select.policies {choosing.policies} need train.keep and "
                     f"select.first_epoch <= train.epochs ({training.epochs})"
                 )
-            if dataset in run_on:
-                self._start(dataset, name)
+            self._start(dataset, name)
 
     def _start(self, dataset: str, method: str) -> None:
         """Whether there is the model that training begins with (common.smk: of other subjects)."""
@@ -410,15 +409,13 @@ def load(values: dict[str, Any], files: Sequence[Path] = ()) -> Config:
 
 
 def load_file(path: Path) -> Config:
-    """The configuration of a file, as `snakemake --configfile` takes it; of config.yaml, as without.
+    """The configuration of a file, as `snakemake --configfile` takes it, but for a video of one's own in it.
 
-    A video of one's own in it is left out. Raises InputError.
+    Raises InputError.
     """
     from snakemake.utils import update_config  # half a second
 
     given, values = config_file.read(path), config_file.read(DEFAULTS)
-    if path.resolve() == DEFAULTS:
-        given = {}
     update_config(values, given)
     return load(over_defaults(given, values) | {"video": None}, [path, DEFAULTS])
 
