@@ -1,7 +1,15 @@
 # The few habits. Each target sets up what it needs: Python 3.11 to 3.13 and git are enough.
 CORES ?= $(shell OMP_NUM_THREADS= nproc 2>/dev/null || sysctl -n hw.ncpu)
 PYTHON ?= python3
+# As it is outside, where `python3` is not the environment's own.
+OUTSIDE := $(PATH)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+# Where there is no home folder to keep caches in, pip's, uv's and matplotlib's are kept here.
+ifneq ($(shell f="$${XDG_CACHE_HOME:-$${HOME:-/dev/null}/.cache}"; mkdir -p "$$f" 2>/dev/null && test -w "$$f" && echo yes),yes)
+export XDG_CACHE_HOME := $(CURDIR)/.snakemake/cache
+export MPLCONFIGDIR := $(XDG_CACHE_HOME)
+endif
 
 .PHONY: demo spot test lint format schema requirements clean
 
@@ -37,9 +45,24 @@ requirements: .venv/ready  ## the exact list, again, from pyproject.toml
 	  --generate-hashes --override envs/overrides.txt --excludes envs/excludes.txt --extra dev \
 	  pyproject.toml --output-file envs/requirements.txt
 
+# Which Python does.
+RIGHT := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+# An environment holds its own path and needs its Python: one whose install did not end, that was moved
+# with its checkout, or that another Python made, is made again.
+FITS := $(shell test -e .venv/ready && grep -qF " $$(cd .venv && pwd -P)" .venv/pyvenv.cfg \
+  && .venv/bin/python -c '$(RIGHT)' 2>/dev/null && echo yes)
+ifneq ($(FITS),yes)
+.PHONY: .venv/ready
+endif
+
 # Bytecode is compiled here: a job is mostly imports where Python may not write its cache (containers, clusters).
 .venv/ready: envs/requirements.txt pyproject.toml
-	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@test -w . || { echo "$(CURDIR) cannot be written; clone mespot into a folder of your own" >&2; exit 2; }
+ifneq ($(FITS),yes)
+	@PATH="$(OUTSIDE)" $(PYTHON) -c '$(RIGHT)' || { echo "mespot needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is" \
+	  "$$(PATH="$(OUTSIDE)" $(PYTHON) -V 2>&1): make PYTHON=python3.12, say" >&2; exit 2; }
+	@PATH="$(OUTSIDE)" $(PYTHON) -m venv --clear .venv
+endif
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv
 	.venv/bin/uv pip sync --quiet --compile-bytecode envs/requirements.txt
 	.venv/bin/uv pip install --quiet --no-deps --no-build-isolation --editable .

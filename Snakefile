@@ -5,29 +5,21 @@ from copy import deepcopy
 
 from snakemake.utils import min_version
 
-from mespot.config import without_demos
+from mespot.config import over_defaults
+from mespot.start import check_files
 
 min_version("9.0")
 
 given = deepcopy(config)
+check_files([f"{workflow.basedir}/config.yaml"])
 
 
 configfile: f"{workflow.basedir}/config.yaml"
 
 
-# Datasets of a --configfile stand instead of the demo's; all else is laid over config.yaml.
-if "datasets" in given:
-    config["datasets"] = given["datasets"]
-# So do the datasets that one of its methods is run on: laid over null, {} would be null.
-for name, method in given.get("methods", {}).items():
-    if "datasets" in (method or {}):
-        config["methods"][name]["datasets"] = method["datasets"]
 # `make spot` gives its path so: --config would read some characters of it as YAML.
 config["video"] = os.environ.get("MESPOT_VIDEO", config["video"])
-
-
-if "datasets" not in given:
-    config["datasets"] = without_demos(config)["datasets"]
+config = over_defaults(given, config)
 
 
 include: "workflow/rules/common.smk"
@@ -78,4 +70,4 @@ onsuccess:
 
 
 onerror:
-    print_error()
+    print_error(log)

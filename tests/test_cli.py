@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +16,7 @@ from typer.testing import CliRunner
 
 from mespot import errors
 from mespot.cli import app
+from mespot.feature_store import Feature, write
 
 
 def run(*arguments: object):
@@ -59,3 +64,68 @@ def test_real_outputs_are_no_failures(tmp_path):
 def test_the_command_line_starts_without_heavy_imports(module):
     code = f"import sys, mespot.cli; sys.exit({module!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+H5PY = "Can't close file (file write failed: filename = 'x', errno = 28, error message = '...', buf"
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.ENOSPC, "", "a.h5"), "a.h5: No space left on device; free some space"),
+        (OSError(errno.EROFS, "", "r/a.h5"), "r/a.h5: Read-only file system; write elsewhere"),
+        (PermissionError(errno.EACCES, "", "a"), "a: Permission denied; give yourself the right"),
+        (OSError(errno.ENAMETOOLONG, "", "a" * 300), "File name too long; give .* a shorter name"),
+        (OSError(H5PY), "out.h5: No space left on device"),
+        (OSError(errno.ENOSPC, "", "x/.out.123.mkv"), "out.h5: No space left"),
+        (RuntimeError(H5PY), "out.h5: No space left on device"),
+        (RuntimeError("write: Disk quota exceeded"), "out.h5: Disk quota exceeded; free some of"),
+        (RuntimeError("[enforce fail at inline_container.cc:672]"), "out.h5: could not be written"),
+        (RuntimeError("another"), None),
+        (FileNotFoundError(errno.ENOENT, "", "a"), None),
+    ],
+)
+def test_what_the_computer_refuses_is_one_line(error, message):
+    said = errors.refusal(error, Path("out.h5"))
+    assert (
+        (said is None)
+        if message is None
+        else re.match(message, said.removeprefix("a" * 300 + ": "))
+    )
+
+
+@pytest.mark.parametrize("keep_going", ["0", "1"])
+def test_a_full_disk_is_no_fault_of_the_video(tmp_path, keep_going):
+    """A limit on the size of files stands in; without os._exit HDF5 crashes when the command ends."""
+    from mespot import store
+
+    with store.create(
+        tmp_path / "in.h5", stage="x", settings={}, units="", fps=30, source=""
+    ) as file:
+        file.attrs["missing"] = "{}"
+        write(
+            file,
+            Feature("a", "b", np.ones((9, 1, 2), np.float32), np.ones(9, bool), 30, 60, ("c",)),
+        )
+    for y in (1, 2):
+        Image.effect_noise((256, 256), 60).save(tmp_path / f"{y}.png")
+    for flag, stage, ending in (
+        ("--features", "features-join", "h5"),
+        ("--source", "decode", "mkv"),
+    ):
+        given = tmp_path / "in.h5" if ending == "h5" else tmp_path
+        out = tmp_path / f"out.{ending}"
+        code = f"import sys; sys.argv[1:] = [{stage!r}, {flag!r}, {str(given)!r}, '--out', {str(out)!r}]\n"
+        code += "import resource as r, mespot.cli; r.setrlimit(r.RLIMIT_FSIZE, (2048, 2048)); mespot.cli.app()"
+        environment = os.environ | {"MESPOT_KEEP_GOING": keep_going}
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            env=environment,
+            check=False,
+        )
+        assert done.returncode == 2, done.stderr
+        *_, last = done.stderr.splitlines()
+        assert re.match(f"mespot {stage}: .*out.*{ending}: File too large; write where", last)
+        assert not out.exists()

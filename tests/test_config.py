@@ -50,7 +50,7 @@ def test_every_key_is_in_config_yaml_with_its_default(default_config):
         (("datasets", "demo_color", "settings"), {"flow": {"tu": 1}}, "tu: unknown key"),
         (("datasets", "demo_color", "settings"), {"flaw": {}}, "flaw: no stage of a dataset's own"),
         (("datasets", "demo_color", "root"), "x", "root: .*demo or a joined dataset has none"),
-        (("datasets", "a b"), {"layout": "videos", "root": "x"}, "name 'a b'"),
+        (("datasets", "a b"), {"layout": "videos", "root": "x"}, "datasets.a b: a name has"),
         (("methods", "mine"), {"base": "none"}, "methods.mine.base 'none'"),
         (("methods", "mespot", "train"), {"epoch": 1}, "epoch: unknown key"),
         (
@@ -65,8 +65,8 @@ def test_every_key_is_in_config_yaml_with_its_default(default_config):
         ),
         (
             ("methods", "mespot", "select"),
-            {"policies": ["inner"], "first_epoch": 99},
-            "first_epoch",
+            {"policies": ["inner"], "first_epoch": 101},
+            "methods.mespot on demo_color: .*first_epoch",
         ),
         (("methods", "mespot", "train"), {"start": "nowhere/mespot"}, "DATASET/METHOD expected"),
         (("methods", "x"), {"train": {"start": "demo_grey/published"}}, "is not run on demo_grey"),
@@ -79,6 +79,27 @@ def test_every_key_is_in_config_yaml_with_its_default(default_config):
         ),
         (("datasets", "a"), {"layout": "videos"}, "datasets.a: .*root: the folder of the videos"),
         (("datasets", "pooled"), {"layout": "videos", "root": "x"}, "datasets.pooled: the name of"),
+        *(
+            (
+                ("datasets", name),
+                {"layout": "videos", "root": "x"},
+                "begins with none of the last two",
+            )
+            for name in ("..", "-x", "a\n")
+        ),
+        (
+            ("datasets", "a"),
+            {"layout": "videos", "root": r"C:\data"},
+            "root: a path of Windows.*/mnt/c",
+        ),
+        (("datasets", "a"), {"layout": "videos", "root": "C:\new"}, "root: a line break or tab"),
+        (("methods", "published", "train"), {"epoch": 1}, "epoch: unknown key"),
+        (
+            ("datasets", "a"),
+            {"layout": "videos", "root": "x", "settings": {"train": {"epoch": 1}}},
+            "ep",
+        ),
+        (("flow",), None, "flow: keys of its own were expected below it"),
         (("spot", "macro_reach"), [2, 0.1], "macro_reach: 2.0 is more than 0.1"),
         (("report", "timelines"), ["none"], "report.timelines: 'none'"),
         (("roi", "set"), "other", "roi: .*set 'other'"),
@@ -128,6 +149,27 @@ def test_a_methods_word_for_a_dataset_comes_before_the_datasets_own(default_conf
     assert (loaded.seeds("b"), loaded.seeds("mespot")) == (3, 1)
     assert loaded.run_on("published") == []
     assert loaded.run_on("mespot") == ["demo_color", "demo_grey"]
+
+
+def test_a_method_is_checked_where_it_is_run(default_config):
+    """`published`, run on nothing, chooses from epoch 15 on; a dataset of few epochs is no fault."""
+    values = deepcopy(default_config)
+    values["datasets"]["mine"] = {"layout": "videos", "root": "x", "annotation": "a.csv"}
+    values["datasets"]["mine"]["settings"] = {"train": {"epochs": 2}}
+    assert config.load(values).stage("train", "mine", "mespot").epochs == 2
+    values["methods"]["published"]["datasets"] = {"mine": {}}
+    with pytest.raises(InputError, match="methods.published on mine: .*train.epochs \\(2\\)"):
+        config.load(values)
+
+
+@pytest.mark.parametrize("name", [2024, "我的数据", "données_1.2", "a-b"])
+def test_names_may_be_numbers_and_of_any_script(default_config, name):
+    values = deepcopy(default_config)
+    values["datasets"][name] = {"layout": "videos", "root": 2024, "annotation": "a.csv"}
+    values["datasets"]["both"] = {"layout": "joined", "of": [name, "demo_grey"]}
+    loaded = config.load(values)
+    assert loaded.datasets[str(name)].root == "2024"
+    assert loaded.run_on("mespot")[-2:] == [str(name), "both"]
 
 
 def test_the_published_method_depends_on_no_common_setting(default_config):

@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import venv
 from pathlib import Path
 
 import pandas as pd
@@ -23,11 +24,12 @@ class Spotting(Workflow):
     """A folder of videos, a results folder and a configuration, with `mespot` played by the fake."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder, {"datasets": datasets(), **TINY})
+        venv.create(folder / ".venv", symlinks=True)
+        python = folder / ".venv" / "bin" / "python"
+        super().__init__(folder, {"datasets": datasets(), **TINY}, python)
         self.videos = folder / DIFFICULT
         self.videos.mkdir()
-        script = folder / "bin" / "mespot"
-        script.parent.mkdir()
+        script = python.with_name("mespot")
         script.write_text(
             f'#!/bin/sh\nexec "{sys.executable}" "{ROOT}/tests/fake_mespot.py" "$@"\n'
         )
@@ -37,17 +39,12 @@ class Spotting(Workflow):
     def own(self) -> Path:
         return self.results / "it_s_HOME_微表情_1"
 
-    def run(self, *arguments: str, video: str | None = None, config: dict | None = None):
-        file = self.folder / "config.yaml"
-        file.write_text(
-            yaml.safe_dump(self.config | {"results": str(self.results)} | (config or {}))
-        )
-        command = ["snakemake", *arguments, "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
-        command += ["--directory", str(self.folder), "--configfile", str(file)]
-        path = [str(self.folder / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]
-        environment = os.environ | {"PATH": ":".join(path)}
-        environment |= {"MESPOT_VIDEO": str(self.videos) if video is None else video}
-        return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    def run(
+        self, *arguments: str, video: str | None = None, config: dict | None = None, **environment
+    ):
+        environment = {"MESPOT_VIDEO": video or str(self.videos)} | environment
+        environment |= {"PYTHONPATH": os.pathsep.join(sys.path)}
+        return super().run(*arguments, config=self.config | (config or {}), **environment)
 
 
 def table(done: subprocess.CompletedProcess) -> dict[str, str]:
@@ -107,6 +104,33 @@ def test_a_folder_of_videos_from_its_first_run_to_its_last(tmp_path):
     assert done.returncode == 2
     assert "no video and no folder of frames in it; there are: notes" in done.stderr
     assert "Error" not in done.stderr
+
+
+def test_readmes_command_runs_the_mespot_beside_it(tmp_path):
+    """Whatever is on PATH: nothing of the environment, or an older mespot."""
+    spotting = Spotting(tmp_path)
+    (tmp_path / "a.mp4").write_text("fine")
+    snakemake = tmp_path / ".venv" / "bin" / "snakemake"
+    snakemake.write_text(f"#!{spotting.python}\nfrom snakemake.cli import main\n\nmain()\n")
+    stale = tmp_path / "stale" / "mespot"
+    stale.parent.mkdir()
+    stale.write_text("#!/bin/sh\nexit 3\n")
+    for path in (snakemake, stale):
+        path.chmod(0o755)
+    readme = (ROOT / "README.md").read_text()
+    command = re.search(r"`(\.venv/bin/snakemake .*video=)path/to/video\.mp4`", readme)[1]
+    environment = {"PATH": f"{stale.parent}:{os.defpath}", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        f"{command}a.mp4 --snakefile '{ROOT}/Snakefile'",
+        shell=True,
+        cwd=tmp_path,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "intervals: results/a/displacement/intervals.csv" in done.stdout
 
 
 def test_a_single_bad_video_ends_with_what_is_wrong_with_it(tmp_path):

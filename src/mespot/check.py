@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
-import yaml
-from pydantic import ValidationError
 
 from mespot import annotation
+from mespot.config import load_file
 from mespot.datasets import annotation_files, layouts
 from mespot.datasets.endings import IMAGES, shown, visible
 from mespot.datasets.folders import PassedOver, in_short
@@ -25,7 +24,7 @@ from mespot.datasets.layouts import Misplaced, Video
 from mespot.errors import InputError
 from mespot.frames import count, is_frames
 from mespot.intervals import TYPES, write_table
-from mespot.settings import Annotation, Dataset, Decode, explain
+from mespot.settings import Annotation, Decode
 from mespot.source import seconds
 
 COLUMNS = ["video", "subject", "frames", "rows", "fault", "what", "path"]
@@ -98,23 +97,16 @@ def check_config(path: Path) -> Iterator[str]:
 
     Raises InputError, at the end, for all datasets together.
     """
-    try:
-        entries = yaml.safe_load(path.read_text())["datasets"]
-        given = {name: entry for name, entry in entries.items() if entry.get("root")}
-    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: no config file with `datasets` ({error!r})") from None
+    config = load_file(path)
+    given = {name: entry for name, entry in config.datasets.items() if entry.root}
     if not given:
         raise InputError(f"{path}: no dataset with a folder; write where it is after `root`")
     failed = []
-    for name, values in given.items():
+    for name, entry in given.items():
         try:
-            entry = Dataset.model_validate(values)
-            rates = {"fps": entry.fps, "frames_fps": entry.frames_fps}
-            decode = Decode.model_validate(rates | entry.settings.get("decode", {}))
             files = [Path(entry.file(f)) if f else None for f in (entry.annotation, entry.compare)]
-            yield f"{name}: {check(entry.layout, Path(entry.root), *files, None, decode)}\n"
-        except ValidationError as error:
-            failed.append(f"{path}: datasets.{name}: {explain(error)}")
+            settings = config.stage("decode", name)
+            yield f"{name}: {check(entry.layout, Path(entry.root), *files, None, settings)}\n"
         except InputError as error:
             failed.append(f"{path}: datasets.{name}: {error}")
     if failed:
@@ -123,12 +115,16 @@ def check_config(path: Path) -> Iterator[str]:
 
 def check_annotation(
     annotated: Path, compared: Path | None, videos: list[Video], settings: Decode
-) -> None:
-    """Raise InputError for what would stop training: in seconds, since no video is looked at."""
+) -> set[str]:
+    """The subjects with an annotated expression: in seconds, since no video is looked at.
+
+    Raises InputError for what would stop training.
+    """
     source, other = _sources(annotated, compared, videos, settings)
     _against(source, videos, dict.fromkeys((video.video for video in videos), ENDLESS), settings)
     if other:
         _between(source, other)
+    return {video.subject for video in videos if video.video in set(source.rows["video"])}
 
 
 def _sources(

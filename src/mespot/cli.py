@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -53,7 +54,8 @@ Settings = Annotated[str, typer.Option(help="settings that differ from the defau
 
 
 def command(name: str, per_video: bool = False) -> Callable:
-    """Register a command that ends with exit code 2 and one message on an InputError.
+    """Register a command that ends with exit code 2 and one message on an InputError, or on a full disk
+    and the like.
 
     `weights NAME` is a command of that group.
 
@@ -80,6 +82,12 @@ def command(name: str, per_video: bool = False) -> Callable:
                 if not (per_video and errors.keep_going()):
                     raise typer.Exit(2) from None
                 errors.write_failure(f"{name}: {error}", outputs)
+            except (OSError, RuntimeError) as error:  # no fault of a video's: --keep-going or not
+                where = next((path for path in outputs if isinstance(path, Path)), Path())
+                if not (refused := errors.refusal(error, where)):
+                    raise
+                print(f"mespot {name}: {refused}", file=sys.stderr, flush=True)
+                os._exit(2)  # HDF5 would crash over the file that it cannot close
 
         run.__signature__ = inspect.signature(stage, eval_str=True)
         group, _, last = name.rpartition(" ")

@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, ValidationError, model_validator
 
+from mespot import config_file
 from mespot.datasets.layouts import video_name
 from mespot.errors import InputError
 from mespot.settings import (
@@ -40,9 +42,11 @@ from mespot.settings import (
     Spot,
     Train,
     explain,
+    of_this_system,
 )
 
-NAME = re.compile(r"^[\w.-]+$")
+# Every key with its default; mespot is run from its checkout.
+DEFAULTS = Path(__file__).parents[2] / "config.yaml"
 # The stages that a method may change.
 OF_A_METHOD = ("train", "select", "spot")
 # The stages that one's own video goes through.
@@ -53,13 +57,27 @@ UNTRAINED = "displacement"
 OF_A_DATASET = set(STAGES) - {"score", "report"}
 
 
+def _name(name: str) -> str:
+    """A name that may stand in a path and in a command."""
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise ValueError(
+            "a name has letters (of any script), digits, '_', '.' and '-', and begins with none of the "
+            "last two; rename it"
+        )
+    return name
+
+
+Name = Annotated[str, AfterValidator(_name)]
+
+
 class Config(Settings):
-    results: Annotated[str, AfterValidator(lambda path: str(Path(path)))] = "results"
-    # A folder may be called 2024.
-    video: Annotated[str | None, Field(coerce_numbers_to_str=True)] = None
+    results: Annotated[str, AfterValidator(lambda path: str(Path(of_this_system(path))))] = (
+        "results"
+    )
+    video: str | None = None
     own: Own = Own()
-    datasets: dict[str, Dataset]
-    methods: dict[str, Method]
+    datasets: dict[Name, Dataset]
+    methods: dict[Name, Method]
     demo: Demo = Demo()
     decode: Reading = Reading()
     align: Align = Align()
@@ -94,11 +112,6 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:
-        for name in [*self.datasets, *self.methods]:
-            if not NAME.match(name):
-                raise ValueError(
-                    f"name {name!r}: only letters, digits, '_', '.' and '-' are possible"
-                )
         if "pooled" in self.datasets:
             raise ValueError(
                 "datasets.pooled: the name of the rows that add datasets up; rename it"
@@ -127,8 +140,7 @@ class Config(Settings):
                 raise ValueError(f"datasets.{name}.settings.{stage}: no stage of a dataset's own")
             if stage == "decode":  # its rates and its span stand elsewhere
                 self._reading(f"datasets.{name}.settings", entry.settings)
-            if stage not in OF_A_METHOD:
-                self.stage(stage, name)
+            self.stage(stage, name)
 
     def _reading(self, where: str, settings: dict[str, dict[str, Any]]) -> None:
         for key in set(settings["decode"]) - set(Reading.model_fields):
@@ -174,13 +186,14 @@ class Config(Settings):
             )
 
     def _method(self, name: str) -> None:
-        """Whether a method's settings are possible on each dataset."""
+        """Whether a method's settings are possible, and so on each dataset that it is run on."""
         trains = self.trains(name)
         possible = OF_A_METHOD if trains else ("spot",)
         for key in () if trains else ("train", "select", "seeds"):
             if getattr(self.methods[name], key):
                 raise ValueError(f"methods.{name}.{key}: {self.model(name)} trains nothing")
-        for dataset, differences in (self.methods[name].datasets or {}).items():
+        named = self.methods[name].datasets or {}
+        for dataset, differences in named.items():
             if dataset not in self.datasets:
                 raise ValueError(
                     f"methods.{name}.datasets: {dataset!r} is none of {list(self.datasets)}"
@@ -189,25 +202,27 @@ class Config(Settings):
                 raise ValueError(
                     f"methods.{name}.datasets.{dataset}: only {', '.join(possible)} can differ"
                 )
-        for dataset in [None, *self.datasets]:
+        run_on = self.run_on(name)
+        for dataset in dict.fromkeys([None, *run_on, *named]):
             if not trains:
                 self.stage("spot", dataset, name)
                 continue
             training, choosing, _ = (self.stage(stage, dataset, name) for stage in OF_A_METHOD)
+            if dataset not in run_on:
+                continue
             if choosing.policies != ["last"] and not (
                 training.keep and choosing.first_epoch <= training.epochs
             ):
                 raise ValueError(
-                    f"methods.{name}: select.policies {choosing.policies} need train.keep and "
+                    f"methods.{name} on {dataset}: select.policies {choosing.policies} need train.keep and "
                     f"select.first_epoch <= train.epochs ({training.epochs})"
                 )
-            if dataset:
-                self._start(dataset, name)
+            self._start(dataset, name)
 
     def _start(self, dataset: str, method: str) -> None:
         """Whether there is the model that training begins with (common.smk: of other subjects)."""
         start = self.stage("train", dataset, method).start
-        if start and dataset in self.run_on(method):
+        if start:
             source, _, of = start.partition("/")
             if source not in self.datasets or of not in self.methods:
                 raise ValueError(
@@ -381,25 +396,46 @@ def without_demos(values: dict[str, Any]) -> dict[str, Any]:
     return values | {"datasets": kept}
 
 
-def load(values: dict[str, Any]) -> Config:
-    """The checked configuration from Snakemake's `config` or a parsed YAML file.
+def over_defaults(given: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """What counts of `values`, in which Snakemake has laid the `given` configuration over config.yaml's.
 
-    Raises InputError that names each wrong key, its value and what was expected.
+    Given datasets stand instead of config.yaml's, its demos; so do those that a method is run on.
+    """
+    if "datasets" in given:
+        values = values | {"datasets": given["datasets"]}
+    methods, changed = values.get("methods"), given.get("methods")
+    if isinstance(methods, dict) and isinstance(changed, dict):
+        named = {
+            name: methods[name] | {"datasets": method["datasets"]}
+            for name, method in changed.items()
+            if isinstance(method, dict) and "datasets" in method
+        }
+        values = values | {"methods": methods | named}
+    return values if "datasets" in given else without_demos(values)
+
+
+def load(values: dict[str, Any], files: Sequence[Path] = ()) -> Config:
+    """The checked configuration from Snakemake's `config`, which was read from `files`, the last laid first.
+
+    Raises InputError that names the line of each wrong key, its value and what was expected.
     """
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
-        raise InputError(f"config: {explain(error)}") from None
+        raise InputError(explain(error, partial(config_file.place, files))) from None
     return config.with_own_video() if config.video else config
 
 
-def load_file(path: str | Path) -> Config:
-    """The configuration of a YAML file. Raises InputError."""
-    try:
-        values = yaml.safe_load(Path(path).read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: cannot be read as YAML: {error}") from None
-    return load(values)
+def load_file(path: Path) -> Config:
+    """The configuration of a file, as `snakemake --configfile` takes it, but for a video of one's own in it.
+
+    Raises InputError.
+    """
+    from snakemake.utils import update_config  # half a second
+
+    given, values = config_file.read(path), config_file.read(DEFAULTS)
+    update_config(values, given)
+    return load(over_defaults(given, values) | {"video": None}, [path, DEFAULTS])
 
 
 def schema() -> str:

@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,7 +24,8 @@ Protocol = Literal["strict", "megc2020", "auw_gcn", "auw_gcn_distinct"]
 class Settings(BaseModel):
     """Settings of one stage; an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # A folder or a subject may be called 2024, which YAML reads as a number.
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
     @classmethod
     def parse(cls, text: str) -> Settings:
@@ -33,6 +37,19 @@ class Settings(BaseModel):
 
     def plain(self) -> dict[str, Any]:
         return self.model_dump(mode="json")
+
+
+def of_this_system(path: str) -> str:
+    """The path, unless it was written for Windows, which would be looked for as one odd name."""
+    if re.search(r"[\x00-\x1f]", path):
+        raise ValueError(
+            "a line break or tab in a path; put it in single quotes, or write / for \\"
+        )
+    if os.name == "posix" and re.match(r"[A-Za-z]:[\\/]", path):
+        raise ValueError(
+            f"a path of Windows; write where it is here (under WSL /mnt/{path[0].lower()}/...)"
+        )
+    return path
 
 
 class Demo(Settings):
@@ -315,7 +332,7 @@ class Dataset(Settings):
     @field_validator("root", "annotation", "compare")
     @classmethod
     def _from_home(cls, path: str | None) -> str | None:
-        return path and str(Path(path).expanduser())
+        return path and str(Path(of_this_system(path)).expanduser())
 
     def file(self, name: str) -> str:
         """An annotation's path: in the dataset's root, in the folder around that, or as it is given.
@@ -395,15 +412,17 @@ STAGES: dict[str, type[Settings]] = {
 }
 
 
-def explain(error: ValidationError) -> str:
-    """A line for each fault: the key, what was expected, what was there."""
+def explain(error: ValidationError, place: Callable[[tuple], str] = lambda keys: "") -> str:
+    """A line for each fault: its place, the key, what was expected, what was there."""
     lines = []
     for fault in error.errors():
-        key = ".".join(str(part) for part in fault["loc"]) or "(whole)"
+        key = ".".join(str(part) for part in fault["loc"] if part != "[key]")
+        said = fault["msg"].removeprefix("Value error, ")
         if fault["type"] == "extra_forbidden":
-            lines.append(f"{key}: unknown key; config.yaml lists every key there is")
-        else:
-            given = fault["input"] if isinstance(fault["input"], str | int | float) else None
-            was = f" (given: {given!r})" if given is not None else ""
-            lines.append(f"{key}: {fault['msg']}{was}")
+            said = "unknown key; config.yaml lists every key there is"
+        elif fault["type"] in ("dict_type", "model_type"):
+            said = "keys of its own were expected below it, as in config.yaml"
+        elif isinstance(fault["input"], str | int | float):
+            said += f" (given: {fault['input']!r})"
+        lines.append(f"{place(fault['loc'])}{key}: {said}" if key else f"{place(())}{said}")
     return "\n  ".join(lines)

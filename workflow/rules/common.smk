@@ -3,6 +3,7 @@ import os
 import re
 import shlex
 import sys
+import sysconfig
 from functools import cache
 from itertools import combinations
 from pathlib import Path
@@ -16,20 +17,20 @@ from mespot.datasets import layouts
 from mespot.config import load
 from mespot.errors import InputError
 from mespot.rerun import digest, file_digest
-
-
-def stop(error):
-    """End with the one message and exit code 2; Snakemake would say where in its files it was raised."""
-    print(f"mespot: {error}", file=sys.stderr)
-    raise SystemExit(2)
-
+from mespot.start import check_writable, stop
 
 try:
-    cfg = load(config)
+    # Where it is written, unless --config says otherwise: the last --configfile counts, config.yaml least.
+    files = [
+        Path(file) for file in workflow.configfiles[-2::-1] + workflow.configfiles[-1:]
+    ]
+    cfg = load(config, [] if workflow.config_settings.config else files)
 except InputError as error:
     stop(error)
 
 R = cfg.results
+if workflow.is_main_process:
+    check_writable(Path(R).absolute(), "give another folder: --config results=FOLDER")
 # The dataset each of whose videos becomes one for each person in the picture.
 EACH_PERSON = [cfg.own_name] if cfg.video and cfg.own.face == "all" else []
 
@@ -47,9 +48,20 @@ wildcard_constraints:
     policy="inner|oracle",
 
 
+# Jobs run the `mespot` of this interpreter, whatever is on PATH. (An environment that Snakemake
+# activates for a job, as with --sdm conda, comes before it.)
+first = [sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)]
+os.environ.update(PATH=os.pathsep.join(first))
 # Jobs share the cores; a library that opens a thread for each core would slow the others down.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
     os.environ.setdefault(variable, "1")
+
+
+def found_file(entry, name):
+    try:
+        return entry.file(name)
+    except InputError as error:
+        stop(error)
 
 
 @cache
@@ -80,13 +92,14 @@ def videos(dataset):
         stop(error)
 
 
-if cfg.video:
-    # Here, not first in an input function: where one fails Snakemake goes by what is there already.
-    for found in videos(cfg.own_name):
-        if contains_wildcard(found.path):
-            stop(
-                f"{found.path}: a name in braces means something to Snakemake; rename it"
-            )
+# Here, not first in an input function: where one fails Snakemake goes by what is there already.
+for name, entry in cfg.datasets.items():
+    tables = [
+        found_file(entry, file) for file in (entry.annotation, entry.compare) if file
+    ]
+    for path in [*(found.path for found in videos(name)), *tables]:
+        if contains_wildcard(path):
+            stop(f"{path}: a name in braces means something to Snakemake; rename it")
 
 
 def video(wildcards):
@@ -141,6 +154,33 @@ def pool():
     """The datasets whose counts are added up; none if a person would count twice."""
     single = [name for name in labelled() if not cfg.datasets[name].of]
     return single if all(apart(a, b) for a, b in combinations(single, 2)) else []
+
+
+def left_one_out(method):
+    """The datasets that a method is scored on with one subject left out of its training, if it has any."""
+    return [
+        name
+        for name in cfg.run_on(method)
+        if not cfg.trains(method) or len(subjects(name)) > 1
+    ]
+
+
+def one_subject(dataset, methods):
+    """Why methods are not scored on a dataset of one subject: nothing is left to train on."""
+    return (
+        f"datasets.{dataset}: one subject, and to leave one out takes two: {', '.join(methods)} cannot be "
+        "scored on it (displacement, which trains nothing, can); the model of all, "
+        f"{R}/{dataset}/{methods[0]}/folds/all/model.pt, spots in other videos with "
+        f"own: {{method: {methods[0]}, dataset: {dataset}}}"
+    )
+
+
+def not_scored():
+    """A line for each dataset of one subject that methods would be trained on."""
+    for dataset in [] if cfg.video else labelled():
+        methods = [method for on, method in cfg.trained() if on == dataset]
+        if methods and len(subjects(dataset)) == 1:
+            yield one_subject(dataset, methods)
 
 
 def crossed(method):
@@ -252,13 +292,6 @@ def annotation_file(wildcards):
     )
 
 
-def found_file(entry, name):
-    try:
-        return entry.file(name)
-    except InputError as error:
-        stop(error)
-
-
 def compared_file(wildcards):
     """Input function: the dataset's second annotation, if any."""
     entry = cfg.datasets[wildcards.dataset]
@@ -280,9 +313,18 @@ def check_annotations():
         other = [Path(path) for path in compared_file(wildcards)] or [None]
         source = Path(annotation_file(wildcards))
         try:
-            check_annotation(source, *other, videos(name), cfg.stage("decode", name))
+            shown = check_annotation(
+                source, *other, videos(name), cfg.stage("decode", name)
+            )
         except InputError as error:
             stop(error)
+        # One subject alone in the whole dataset is `not_scored`.
+        trained = [method for on, method in cfg.trained() if on == name]
+        if trained and len(shown) == 1 < len(subjects(name)):
+            stop(
+                f"{source}: only {min(shown)} has expressions in it: left out, nothing is left to train on; "
+                f"annotate a second subject, or run {', '.join(trained)} on other datasets (methods.NAME.datasets)"
+            )
 
 
 # Where the models that come with mespot stand; any other is a file of the user's.
@@ -310,7 +352,8 @@ def check_folds(dataset, method):
     everyone = subjects(dataset)
     if "inner" in cfg.stage("select", dataset, method).policies and len(everyone) < 3:
         stop(
-            f"{dataset}: policy inner needs at least 3 subjects; it has {len(everyone)}"
+            f"{dataset}: policy inner needs at least 3 subjects; it has {len(everyone)}: give "
+            f"methods.{method}.select.policies without it"
         )
     start = cfg.stage("train", dataset, method).start
     if start and not apart(start.split("/")[0], dataset):
@@ -372,6 +415,8 @@ def selection_of(wildcards):
 
 def annotation_to_train_on(wildcards):
     """Input function: the annotation; the published code takes its frames as given."""
+    if [wildcards.fold] == subjects(wildcards.dataset):
+        stop(one_subject(wildcards.dataset, [method_of(wildcards.run)]))
     settings = cfg.stage("train", wildcards.dataset, method_of(wildcards.run))
     form = "_as_given" if settings.labels == "published" else ""
     return f"{R}/{wildcards.dataset}/annotation{form}.csv"
@@ -388,7 +433,7 @@ def scores():
     return [
         f"{R}/{dataset}/{run}{chosen}/score.json"
         for method in cfg.methods
-        for dataset in cfg.run_on(method)
+        for dataset in left_one_out(method)
         for run in runs(method)
         for chosen in ways(dataset, method)
     ] + [
@@ -405,7 +450,7 @@ def shown():
     return [
         f"{dataset}/{method}{ways(dataset, method)[0]}"
         for method in cfg.methods
-        for dataset in cfg.run_on(method)
+        for dataset in left_one_out(method)
         if not cfg.datasets[dataset].of
         and (cfg.report.timelines is None or method in cfg.report.timelines)
     ]
@@ -414,7 +459,11 @@ def shown():
 def results():
     """The table, the page, and for each dataset and method the model to use on new videos."""
     if not scores():
-        stop("no dataset has an annotation: nothing to score; see docs/datasets.md")
+        nothing = (
+            "no dataset has an annotation: nothing to score; name one (docs/datasets.md), or spot in a "
+            "folder of videos alone: --config video=FOLDER"
+        )
+        stop(next(not_scored(), nothing))
     models = [
         f"{R}/{dataset}/{method}/folds/all/model.pt"
         for dataset, method in cfg.trained()
@@ -444,17 +493,26 @@ def own_results():
     return [f"{where}/{own_run()}/intervals.csv", f"{where}/report/index.html"]
 
 
-def own_failures():
-    """A line for each video of one's own that failed."""
-    where = Path(f"{R}/{cfg.own_name}/mdmo")
-    return own.failures(where / f"{found.video}.h5" for found in videos(cfg.own_name))
+def failures():
+    """A line for each video that failed."""
+    records = [
+        Path(f"{R}/{dataset}/mdmo/{found.video}.h5")
+        for dataset in cfg.datasets
+        for found in videos(dataset)
+    ]
+    return own.failures(records).splitlines()
+
+
+if workflow.is_main_process:  # not again in each job
+    for line in not_scored():
+        print(f"warning: {line}", file=sys.stderr)
 
 
 def print_warnings(dataset):
     """What the stages warned of. A video that is no longer there has a log all the same."""
     logs = [
         Path(f"{R}/logs/{stage}/{dataset}/{found.video}.log")
-        for stage in ("align", "mdmo")
+        for stage in ("decode", "align", "mdmo")
         for found in videos(dataset)
     ]
     logs += sorted(Path(f"{R}/logs/annotation").glob(f"{dataset}*.log"))
@@ -480,15 +538,24 @@ def print_own_result():
     if len(videos(cfg.own_name)) == 1:
         print("", own.listing(spotted), sep="\n")
     print(f"\nintervals: {intervals}\npage:      {page}", flush=True)
-    if failed := own_failures():
-        stop(failed)
+    if failed := failures():
+        stop("\n".join(failed))
 
 
-def print_error():
-    """Where every video of one's own failed, why: the last line, not one among Snakemake's."""
-    if cfg.video and (failed := own_failures()):
-        if len(failed.splitlines()) == len(videos(cfg.own_name)):
-            stop(failed)
+def print_error(logs):
+    """Why jobs failed: the last lines, not some among Snakemake's, whose logs name theirs."""
+    failed = failures()
+    if cfg.video and len(failed) == len(videos(cfg.own_name)):
+        stop("\n".join(failed))
+    said = {}
+    for text in (Path(log).read_text() for log in logs):
+        of_jobs = re.findall(r"^ +log: (.+) \(check log file", text, re.M)
+        for path in filter(Path.is_file, map(Path, of_jobs)):
+            for line in path.read_text().splitlines():
+                if line.startswith("mespot "):
+                    said[path] = line.removeprefix("mespot ")
+    if said:
+        stop("\n".join([*failed, *said.values()]))
 
 
 def print_result():
@@ -498,6 +565,8 @@ def print_result():
         return
     for dataset in labelled():
         print_warnings(dataset)
+    for line in not_scored():
+        print(f"warning: {line}")
     for path in (Path(f"{R}/{name}/check.csv") for name in CHECKED):
         if path.exists():
             from mespot.check import counted
@@ -508,4 +577,6 @@ def print_result():
         from mespot.aggregate import headline
 
         print(f"\n{headline(summary, cfg.report.headline)}\n\ntable: {summary}")
-        print(f"page:  {R}/report/index.html")
+        print(f"page:  {R}/report/index.html", flush=True)
+    if failed := failures():
+        stop("\n".join(failed))

@@ -1,0 +1,65 @@
+"""What must be right before Snakemake begins: the workflow's profile calls this, since it is read first."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from mespot import config_file
+from mespot.errors import InputError
+
+
+def stop(error: object) -> NoReturn:
+    """End with the one message and exit code 2; Snakemake would say where in its files it was raised."""
+    print(f"mespot: {error}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def begin(arguments: Sequence[str]) -> None:
+    """Stop where Snakemake, given these arguments, would end in a traceback; give its caches a place."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--configfile", "--configfiles", nargs="+", default=[])
+    parser.add_argument("--directory", "-d", default=".")
+    given, _ = parser.parse_known_args(arguments)
+    check_files(given.configfile)
+    folder = Path(given.directory).absolute()
+    check_writable(folder, "run in a folder of yours with --directory FOLDER")
+    place_caches(folder / ".snakemake" / "cache")
+
+
+def check_files(paths: Iterable[str | Path]) -> None:
+    """Stop where a config file cannot be read: Snakemake names neither file nor line."""
+    for path in paths:
+        try:
+            config_file.read(Path(path))
+        except InputError as error:
+            stop(error)
+
+
+def check_writable(folder: Path, mend: str) -> None:
+    """Stop where nothing can be written in a folder, or where it would be made."""
+    if why := _refused(folder):
+        stop(f"{folder}: cannot be written ({why}); {mend}")
+
+
+def place_caches(folder: Path) -> None:
+    """Let Snakemake, numba and matplotlib keep their caches in `folder` where a home folder is missing."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    if home.startswith("~") or _refused(Path(home)):
+        folder.mkdir(parents=True, exist_ok=True)
+        os.environ["XDG_CACHE_HOME"] = os.environ["MPLCONFIGDIR"] = str(folder)
+
+
+def _refused(folder: Path) -> str | None:
+    """Why nothing can be written there; None if it can. Only trying tells."""
+    nearest = next(path for path in (folder, *folder.parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            return None
+    except OSError as error:
+        return error.strerror
