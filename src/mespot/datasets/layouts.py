@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mespot.datasets.endings import IMAGES, VIDEOS, visible
+from mespot.datasets.names import meant
 from mespot.errors import InputError
 
 CAS_ME_SQ_FOLDER = re.compile(r"^(?P<subject>\d+)_(?P<code>\d{4})[A-Za-z]*$")
@@ -85,8 +86,10 @@ def survey(
             misplaced[misplaced.index(entry)] = entry._replace(
                 why=f"{entry.why}; used all the same"
             )
+    names = [entry.video for entry in videos]
+    of = {meant(written, names) or written: subject for written, subject in subjects.items()}
     videos = sorted(
-        entry._replace(subject=entry.subject or subjects.get(entry.video) or entry.video)
+        entry._replace(subject=entry.subject or of.get(entry.video) or entry.video)
         for entry in videos
     )
     if not videos:
