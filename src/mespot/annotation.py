@@ -42,7 +42,7 @@ RULES = {
     "remark": "they begin with #",
     "type": "so the published tables count, and so the field abbreviates",
     "decimal_comma": "the comma stands before decimals",
-    "thousands": "the comma or space stands before thousands: only so are all onsets before their offsets",
+    "thousands": "the comma, space or apostrophe stands before thousands",
     "path": "the last part of a path is the video's name",
     "name": "the only one there that is alike but for case, hyphens, zeros or a letter before its number",
     "no_such_video": "the dataset has no such video",
@@ -111,11 +111,11 @@ def annotation(
     lost = left_out(decisions)
     for rule in dict.fromkeys(line["rule"] for line in lost):
         of_rule = [line for line in lost if line["rule"] == rule]
-        first = of_rule[0]
+        first, of_all = of_rule[0], hint(source, rule, len(of_rule), len(given))
         print(
             f"warning: {path}: {len(of_rule)} rows are {LEFT_OUT} ({rule}); the first is row "
             f"{first['source_row']}: {first['video']}: {first['field']} {first['was']}: {first['why']}"
-            f"{hint(source, rule, len(of_rule), len(given))}",
+            f"{of_all and '; '}{of_all}",
             file=sys.stderr,
         )
     print(
@@ -138,12 +138,12 @@ def left_out(decisions: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def hint(source: Source, rule: str, times: int, rows: int) -> str:
-    """What may be wrong with the whole file where many of its rows are left out by a rule."""
+    """What may be wrong with the whole file where so many of its rows go by a rule."""
     if rule == "onset_after_offset" and times > rows / 2:
-        return "; the columns onset and offset look swapped: exchange their names"
+        return "the columns onset and offset look swapped: exchange their names"
     if rule == "beyond_end" and source.plain and not source.timing:
         return (
-            "; its frames count at the working rate, whatever `frames_fps` says: if they are the video "
+            "frames of a table count at the working rate, whatever `frames_fps` says: if they are the video "
             "file's own, set `fps` to its rate, or give seconds in onset_s, apex_s and offset_s"
         )
     return ""

@@ -185,7 +185,7 @@ def _against(
     for rule, name in (("beyond_end", "beyond_end"), ("onset_after_offset", "left_out")):
         times = sum(line["rule"] == rule for line in decisions)
         if times and (hint := annotation.hint(source, rule, times, len(given))):
-            hints[name] = hint.removeprefix("; ")
+            hints[name] = hint
     unannotated = [
         Fault("unannotated", video.video, "", video.path)
         for video in videos
@@ -225,8 +225,8 @@ def _other_rates(
         return []
     video, rate = next(iter(others.items()))
     return [
-        f"{source.path.name}: frames are counted at the working rate, {settings.fps:g} a second; {len(others)} "
-        f"videos have another, the first is {video}: {rate:g}{annotation.hint(source, 'beyond_end', 1, 1)}"
+        f"{source.path.name}: {len(others)} videos have not {settings.fps:g} frames a second, as worked at; the first "
+        f"is {video}, with {rate:g}: {annotation.hint(source, 'beyond_end', 1, 1)}"
     ]
 
 
@@ -364,7 +364,11 @@ def _table(
         lines.append(
             f"{'guessed':14}{len(guessed):8}  readings of the annotation that may be wrong"
         )
-        lines += [f"{'':24}{line}" for line in guessed]
+        lines += [f"{'':24}{line}" for line in guessed[:LISTED]]
+        if len(guessed) > LISTED:
+            lines.append(
+                f"{'':24}... and {len(guessed) - LISTED} more; annotation_audit.csv has all"
+            )
     return "\n".join(lines)
 
 

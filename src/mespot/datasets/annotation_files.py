@@ -9,6 +9,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -95,27 +96,32 @@ class Source(NamedTuple):
 
         One of many called `1`, of anna, is anna_1; one written otherwise is the only one that fits.
         """
-        rows = self.rows.copy()
-        guesses: dict[Guess, None] = {}
+        taken: dict[tuple[str, str], str] = {}
 
         def known(field: str, name: str, there: Collection[str]) -> str:
-            found = meant(name, there, field == "subject") if name else None
-            if found and found != name:
-                guesses[Guess("name", field, name, found)] = None
-            return found or name
+            if (field, name) not in taken:
+                found = meant(name, there, field == "subject") if name else None
+                taken[field, name] = found or name
+            return taken[field, name]
 
-        for index, row in rows.iterrows():
+        names = []
+        for row in self.rows.to_dict("records"):
             subject, video = row["subject"], row["video"]
-            folder = row.get("folder")
-            if folder and not subject and folder in subjects:
-                subject = folder
+            if not subject and row.get("folder") in subjects:
+                subject = row["folder"]
             subject = known("subject", subject, subjects)
             whole = f"{subject}_{video}"
-            if whole in videos and video not in videos:
+            if (whole in videos and video not in videos) or (
+                not meant(video, videos) and meant(whole, videos)
+            ):
                 video = whole
-            else:
-                video = known("video", video, videos)
-            rows.at[index, "subject"], rows.at[index, "video"] = subject, video
+            names.append((subject, known("video", video, videos)))
+        guesses = [
+            Guess("name", field, was, now) for (field, was), now in taken.items() if was != now
+        ]
+        rows = self.rows.assign(
+            subject=[subject for subject, _ in names], video=[video for _, video in names]
+        )
         return self._replace(rows=rows, guesses=(*self.guesses, *guesses))
 
     def where(self, row: Mapping[str, Any]) -> str:
@@ -139,12 +145,12 @@ class Source(NamedTuple):
 
     def _number(self, row: Mapping[str, Any], name: str) -> float:
         what = f"{self.where(row)}: {name} is {row[name]!r}"
-        try:
-            # Spreadsheets hold 7284.999999999999 where 7285 was meant.
-            number = round(float(row[name]), 6)
-        except (TypeError, ValueError):
-            number = math.nan
-        if self.plain and CLOCK.fullmatch(str(row[name])):
+        number = math.nan
+        if not self.plain or _NUMBER.fullmatch(row[name]):
+            with suppress(TypeError, ValueError):
+                # Spreadsheets hold 7284.999999999999 where 7285 was meant.
+                number = round(float(row[name]), 6)
+        if self.plain and CLOCK.fullmatch(row[name]):
             raise InputError(f"{what}, a time; {self._in_seconds()}")
         if not math.isfinite(number):
             expected = "a time in seconds" if self.timing else "a frame number"
@@ -183,7 +189,9 @@ def read(path: Path, frames_per_row: float = 1, timing: Timing | None = None) ->
     for name, reader in SPREADSHEETS.items():
         if name in frames:
             # The frames' files are numbered from 1, and taken at the dataset's own rate.
-            return Source(path, reader(frames[name], frames, path), 1, frames_per_row)
+            rows = reader(frames[name], frames, path)
+            _no_dates(rows, path)
+            return Source(path, rows, 1, frames_per_row)
     found = [tables.of_sheet(sheet, _known_columns) for sheet in sheets]
     whole = [table for table in found if table and not _missing(table.header)]
     if len(whole) > 1:
@@ -261,7 +269,7 @@ def _table(table: Table, path: Path, timing: Timing) -> Source:
     guesses += [*_fill_down(rows, "video"), *_fill_down(rows, "subject")]
     known = ~rows[["type", *FRAMES, "au"]].map(str.lower).isin(NOT_KNOWN).all(axis=1)
     if not known.all():
-        empty = _listed(rows.loc[~known, "source_row"])
+        empty = ", ".join(map(str, rows.loc[~known, "source_row"]))
         guesses.append(Guess("no_expression", "rows", empty, "passed over"))
     rows = rows[known].reset_index(drop=True)
     if rows.empty:
@@ -328,15 +336,15 @@ def _fill_down(rows: pd.DataFrame, name: str) -> Iterator[Guess]:
 
 def _no_dates(rows: pd.DataFrame, path: Path) -> None:
     """Raise InputError for a cell of which the spreadsheet program made a date."""
-    for row in rows.to_dict("records"):
+    for row in rows[COLUMNS].astype(str).to_dict("records"):
         for name in COLUMNS[:-1]:
             # A recording may be called by its day.
-            date = tables.DATE_CELL if name in ("subject", "video") else tables.DATE
-            absurd = name == "au" and any(unit.number > MOST_AU for unit in parse(row[name]))
-            if date.fullmatch(row[name]) or absurd:
+            form = tables.DATE_CELL if name in ("subject", "video") else tables.DATE
+            dated = form.fullmatch(row[name])
+            if dated or (name == "au" and any(unit.number > MOST_AU for unit in parse(row[name]))):
                 raise InputError(
                     f"{path}: row {row['source_row']}: {name} is {row[name]!r}, "
-                    f"{'no AU but perhaps' if absurd else 'which looks like'} a date that the spreadsheet "
+                    f"{'which looks like' if dated else 'no AU, but perhaps'} a date that the spreadsheet "
                     "program made of it; format the column as text and type the cell again (12+6)"
                 )
 
@@ -361,6 +369,10 @@ def _numbers_as_text(rows: pd.DataFrame, in_seconds: bool, path: Path) -> Iterat
     for name in FRAMES:
         cells = [unicodedata.normalize("NFKC", cell) for cell in rows[name]]
         rows[name] = [re.sub(r"(?<=\d)[\s'’](?=\d{3}(?!\d))", "", cell) for cell in cells]
+        for was, now in zip(cells, rows[name], strict=True):
+            if was != now:
+                yield Guess("thousands", "frames", was, now)
+                break
         if in_seconds:
             rows[name] = [_seconds(cell) for cell in rows[name]]
     numbers = rows[[*FRAMES]]
@@ -462,6 +474,8 @@ def _cas_me_sq(codes: pd.DataFrame, sheets: dict[str, pd.DataFrame], path: Path)
         raise InputError(
             f"{path}: naming rule1 and naming rule2 cannot be read ({error})"
         ) from None
+    if codes.shape[1] < 8:
+        raise InputError(f"{path}: {codes.shape[1]} columns in the sheet of codes; 8 were expected")
     rows = []
     for number, row in enumerate(codes.itertuples(index=False), start=1):
         if pd.isna(row[0]) and pd.isna(row[1]):

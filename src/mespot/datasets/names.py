@@ -32,5 +32,5 @@ def _plain(name: str, bare: bool) -> str:
     name = re.sub(r"[-_]+", "_", unicodedata.normalize("NFKC", name).casefold())
     if bare:
         name = _PREFIX.sub("", name)
-    name = re.sub(r"^(\d+)\.0+$", r"\1", name)
+    name = re.sub(r"((?:^|_)\d+)\.0+$", r"\1", name)
     return re.sub(r"(?<![\d.])0+(?=\d)", "", name)

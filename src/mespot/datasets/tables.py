@@ -34,12 +34,12 @@ BYTE_ORDER_MARKS = {
 # A date as a spreadsheet program makes one of "12/6" or "6-12", and as it is exported.
 _MONTH = (
     r"(?:jan|ene|gen|feb|fév|fev|mar|mär|mrz|apr|abr|avr|mai|may|mag|jun|jui|giu|jul|lug|aug|aoû|ago|"
-    r"sep|set|oct|okt|ott|out|nov|dec|dez|déc|dic)[^\W\d_]*\.?"
+    r"sep|set|oct|okt|ott|out|nov|dec|dez|déc|dic)(?:[^\W\d_]{0,2}|ust|uary|ruary|tember|ober|ember)\.?"
 )
 DATE = re.compile(
     r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}(?:[ T].*)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}(?: .*)?|"
     rf"\d{{1,2}}[-. /]*{_MONTH}(?:[-. /]*\d{{2,4}})?|{_MONTH}[-. /]*\d{{1,4}}(?:,? \d{{4}})?|"
-    r"(?:\d{4}年)?\d{1,2}月\d{1,2}日?",
+    r"(?:\d{4}[年년] ?)?\d{1,2}[月월] ?\d{1,2}[日일]?",
     re.IGNORECASE,
 )
 DATE_CELL = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d.*")  # of a spreadsheet, as text
@@ -144,7 +144,7 @@ def of_sheet(sheet: Sheet, score: Callable[[Sequence[str]], int]) -> Table | Non
     guesses = [Guess("merged", "cells", f"{filled} empty", "as the first")] if filled else []
     guesses += _above(["".join(row) for row in cells[:best]], 0)
     numbered = enumerate(cells[best + 1 :], start=best + 2)
-    header = [*map(str.strip, cells[best])]
+    header = [" ".join(cell.split()) for cell in cells[best]]
     return Table(f"sheet {sheet.name}", header, _below(header, numbered), guesses)
 
 
@@ -176,9 +176,13 @@ def of_text(path: Path, data: bytes, score: Callable[[Sequence[str]], int]) -> T
     if separator != ",":
         guesses.append(Guess("separator", "cells", repr(separator), "separates them"))
     records = itertools.islice(_records(path, lines[n:], separator, n), 1, None)
-    form = f"{encoding}, cells separated by {separator!r}"
     guesses += _above([line.strip() for line in lines[bool(said) : n]], bool(said))
-    return Table(form, header, _below(header, records), guesses)
+    rows = _below(header, records)
+    remarks = [number for number, cells in rows.items() if re.match("#(?!N/A)", cells[0])]
+    if remarks and len(remarks) < len(rows):  # else every name begins so
+        rows = {number: cells for number, cells in rows.items() if number not in set(remarks)}
+        guesses.append(Guess("remark", "rows", ", ".join(map(str, remarks)), "passed over"))
+    return Table(f"{encoding}, cells separated by {separator!r}", header, rows, guesses)
 
 
 def _decoded(path: Path, data: bytes) -> tuple[str, str, list[Guess]]:
@@ -207,7 +211,7 @@ def _first_record(lines: Sequence[str], separator: str) -> list[str]:
         record = next(csv.reader(lines, delimiter=separator, skipinitialspace=True), [])
     except csv.Error:
         return []
-    return [cell.strip() for cell in record]
+    return [" ".join(cell.split()) for cell in record]
 
 
 def _records(
