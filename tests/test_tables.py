@@ -104,6 +104,7 @@ def workbook(path: Path, rows, merged=(), **others) -> Path:
         (text(rows=([f'"{cell}"' for cell in row] for row in (COLUMNS, *ROWS))), []),
         (text(rows=([f" {cell} " for cell in row] for row in (COLUMNS, *ROWS))), []),
         (text() + "# 006,one,macro,1,2,3,4\n", ["remark"]),
+        (text().replace("007", ",".join(COLUMNS) + "\n007"), ["header_again"]),
         (text() + "008,three,,,,,\n", ["no_expression"]),
         (text() + "008,three,NA,-,nan,None,#N/A\n", ["no_expression"]),
         (text(rows=([*COLUMNS, "of\nwhom"], *([*row, '"a\nb"'] for row in ROWS))).replace("of\nwhom", '"of\nwhom"'), []),
@@ -305,7 +306,7 @@ def test_what_is_no_table_file(tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "LARGEST", 100)
     path = tmp_path / "long.csv"
     path.write_text(text())
-    with pytest.raises(InputError, match=r"long\.csv: .*an annotation at most 100"):
+    with pytest.raises(InputError, match=r"long\.csv: .*it has 0 MB, an annotation at most"):
         read(path)
 
 

@@ -40,6 +40,7 @@ RULES = {
     "filled_down": "empty below a name",
     "no_expression": "they have neither type nor frames nor AUs",
     "remark": "they begin with #",
+    "header_again": "they are the header again, as where files were joined",
     "type": "so the published tables count, and so the field abbreviates",
     "decimal_comma": "the comma stands before decimals",
     "thousands": "the comma, space or apostrophe stands before thousands",

@@ -86,7 +86,9 @@ def load(path: Path) -> bytes:
     try:
         size = path.stat().st_size
         if size > LARGEST:
-            raise unreadable(path, f"it has {size / 1e6:.0f} MB, an annotation at most {LARGEST:,}")
+            raise unreadable(
+                path, f"it has {size / 1e6:.0f} MB, an annotation at most {LARGEST / 1e6:.0f}"
+            )
         return path.read_bytes()
     except FileNotFoundError:
         raise InputError(
@@ -178,10 +180,12 @@ def of_text(path: Path, data: bytes, score: Callable[[Sequence[str]], int]) -> T
     records = itertools.islice(_records(path, lines[n:], separator, n), 1, None)
     guesses += _above([line.strip() for line in lines[bool(said) : n]], bool(said))
     rows = _below(header, records)
-    remarks = [number for number, cells in rows.items() if re.match("#(?!N/A)", cells[0])]
-    if remarks and len(remarks) < len(rows):  # else every name begins so
-        rows = {number: cells for number, cells in rows.items() if number not in set(remarks)}
-        guesses.append(Guess("remark", "rows", ", ".join(map(str, remarks)), "passed over"))
+    remarks = [n for n, cells in rows.items() if re.match("#(?!N/A)", cells[0])]
+    again = [n for n, cells in rows.items() if cells == header]
+    for rule, numbers in (("remark", remarks), ("header_again", again)):
+        if numbers and len(numbers) < len(rows):  # where every name begins with #, none is a remark
+            rows = {n: cells for n, cells in rows.items() if n not in {*numbers}}
+            guesses.append(Guess(rule, "rows", ", ".join(map(str, numbers)), "passed over"))
     return Table(f"{encoding}, cells separated by {separator!r}", header, rows, guesses)
 
 
