@@ -27,6 +27,7 @@ FRAMES = ("onset", "apex", "offset")
 NEEDED = ("video", "type", "onset", "offset")
 MOST_FRAMES = 10**9  # more than any video has
 MOST_AU = 99
+IN_SECONDS = "call the columns onset_s, apex_s and offset_s if they are in seconds"
 TOLERANCE = (
     0.5e-3  # s; times are written in milliseconds, so 2.333 means the frame shown from 2 1/3 on
 )
@@ -151,7 +152,7 @@ class Source(NamedTuple):
                 # Spreadsheets hold 7284.999999999999 where 7285 was meant.
                 number = round(float(row[name]), 6)
         if self.plain and CLOCK.fullmatch(row[name]):
-            raise InputError(f"{what}, a time; {self._in_seconds()}")
+            raise InputError(f"{what}, a time; {IN_SECONDS}")
         if not math.isfinite(number):
             expected = "a time in seconds" if self.timing else "a frame number"
             raise InputError(f"{what}; {expected} was expected")
@@ -162,15 +163,10 @@ class Source(NamedTuple):
                 return -1
             number = math.floor((number + TOLERANCE - self.timing.start_s) * self.timing.fps)
         elif self.plain and number != math.floor(number):
-            raise InputError(
-                f"{what}, no whole frame; {self._in_seconds()}, and if it is a frame, round it"
-            )
+            raise InputError(f"{what}, no whole frame; round it if it is a frame, or {IN_SECONDS}")
         if abs(number) > MOST_FRAMES:
             raise InputError(f"{what}; no video is that long: correct it")
         return number
-
-    def _in_seconds(self) -> str:
-        return "if it is in seconds, call the columns onset_s, apex_s and offset_s"
 
 
 def read(path: Path, frames_per_row: float = 1, timing: Timing | None = None) -> Source:
@@ -299,7 +295,8 @@ def _places(table: Table, path: Path) -> dict[str, tuple[int, bool]]:
     missing = [name + unit if name in FRAMES else name for name in NEEDED if name not in of]
     if missing:
         raise InputError(
-            f"{path}: no column {', '.join(missing)}; there are {_listed(table.header)} ({table.form})"
+            f"{path}: no column {', '.join(missing)}; there are {_listed(table.header)} ({table.form}); rename "
+            "them (times in seconds are onset_s, apex_s and offset_s)"
         )
     return of
 
@@ -345,7 +342,7 @@ def _no_dates(rows: pd.DataFrame, path: Path) -> None:
                 raise InputError(
                     f"{path}: row {row['source_row']}: {name} is {row[name]!r}, "
                     f"{'which looks like' if dated else 'no AU, but perhaps'} a date that the spreadsheet "
-                    "program made of it; format the column as text and type the cell again (12+6)"
+                    "program made of it; format the column as text and type the cell again (AUs as 12+6)"
                 )
 
 
@@ -393,7 +390,7 @@ def _numbers_as_text(rows: pd.DataFrame, in_seconds: bool, path: Path) -> Iterat
         first = numbers.eq(commas[0]).any(axis=1).idxmax()
         raise InputError(
             f"{path}: row {rows.at[first, 'source_row']}: {commas[0]!r} is {commas[0].replace(',', '')} or "
-            f"{commas[0].replace(',', '.')}; write the numbers without commas"
+            f"{commas[0].replace(',', '.')}; write frames without commas, or {IN_SECONDS}"
         )
     rows[[*FRAMES]] = read
     yield Guess(rule, "frames", commas[0], str(read.to_numpy()[numbers.eq(commas[0])][0]))

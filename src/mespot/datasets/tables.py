@@ -13,6 +13,7 @@ import itertools
 import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ SEPARATORS = (",", ";", "\t", "|")
 ABOVE = 100  # rows in which the header is looked for
 LARGEST = 16 * 2**20  # bytes of a text; an annotation of 100 000 rows has less
 LARGEST_UNPACKED = 256 * 2**20  # bytes of a workbook's parts
+MOST_COLUMNS = 1000
 MOST_CELLS = 10**7  # of a sheet, up to its last row and column
 NOT_KNOWN = {"", "na", "n/a", "#n/a", "nan", "none", "null", "nat", "-", "--", "–", "—", "?"}
 BYTE_ORDER_MARKS = {
@@ -73,12 +75,8 @@ class Sheet(NamedTuple):
 
 
 def unreadable(path: Path, what: object) -> InputError:
-    """What is said of a file that is no table, in one line."""
-    what = " ".join(str(what).split())[:300]
-    return InputError(
-        f"{path}: cannot be read as an annotation: {what}; a CSV, or the dataset's own .xlsx without a "
-        "password, was expected: save it as one of these"
-    )
+    """What is said of a file that is no table, in one line: what it is, and what to do."""
+    return InputError(f"{path}: cannot be read as an annotation: {' '.join(str(what).split())}")
 
 
 def load(path: Path) -> bytes:
@@ -95,13 +93,16 @@ def load(path: Path) -> bytes:
             f"{path}: no such annotation file; name the dataset's spreadsheet or CSV"
         ) from None
     except OSError as error:
-        raise unreadable(path, error.strerror) from None
+        raise unreadable(path, f"{error.strerror}; name the spreadsheet or CSV") from None
 
 
 def sheets(path: Path, data: bytes) -> list[Sheet] | None:
     """The sheets of an .xlsx; None where the bytes are none. Raises InputError if it is damaged."""
     if data.startswith(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"):
-        raise unreadable(path, "an old .xls, or a spreadsheet with a password")
+        raise unreadable(
+            path,
+            "an old .xls, or it has a password; save it as the dataset's own .xlsx without a password",
+        )
     if not data.startswith(b"PK\x03\x04") and path.suffix.lower() not in (".xlsx", ".xlsm"):
         return None
     import openpyxl  # a quarter of a second
@@ -109,16 +110,21 @@ def sheets(path: Path, data: bytes) -> list[Sheet] | None:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as parts:
             if sum(part.file_size for part in parts.infolist()) > LARGEST_UNPACKED:
-                raise ValueError("unpacked it is larger than any annotation")
+                raise unreadable(path, "unpacked it is larger than any annotation; copy it again")
         book = openpyxl.load_workbook(io.BytesIO(data), data_only=True, keep_links=False)
-        return [_sheet(sheet) for sheet in book.worksheets]
+        return [_sheet(path, sheet) for sheet in book.worksheets]
+    except InputError:
+        raise
     except Exception as error:  # openpyxl raises whatever it stumbles over in a damaged file
-        raise unreadable(path, f"{type(error).__name__}: {error}") from None
+        raise unreadable(
+            path, f"{error} ({type(error).__name__}); save it as .xlsx or CSV, or copy it again"
+        ) from None
 
 
-def _sheet(sheet: Any) -> Sheet:
+def _sheet(path: Path, sheet: Any) -> Sheet:
     if sheet.max_row * sheet.max_column > MOST_CELLS:
-        raise ValueError(f"sheet {sheet.title} reaches to {sheet.dimensions}: delete what is empty")
+        what = f"sheet {sheet.title} reaches to {sheet.dimensions}; delete what is empty in it"
+        raise unreadable(path, what)
     cells = [list(row) for row in sheet.iter_rows(min_row=1, min_col=1, values_only=True)]
     while cells and all(value is None for value in cells[-1]):
         cells.pop()
@@ -136,8 +142,9 @@ def of_sheet(sheet: Sheet, score: Callable[[Sequence[str]], int]) -> Table | Non
     cells = [[_text(value) for value in row] for row in sheet.cells]
     filled = 0
     for top, left, bottom, right in sheet.merged:
-        for row, column in itertools.product(range(top, bottom + 1), range(left, right + 1)):
-            if row < len(cells) and not cells[row][column]:
+        rows = range(top, min(bottom + 1, len(cells)))
+        for row, column in itertools.product(rows, range(left, right + 1)):
+            if not cells[row][column]:
                 cells[row][column] = cells[top][left]
                 filled += bool(cells[top][left])
     best = max(range(min(ABOVE, len(cells))), key=lambda n: score(cells[n]), default=0)
@@ -157,7 +164,9 @@ def of_text(path: Path, data: bytes, score: Callable[[Sequence[str]], int]) -> T
     """
     text, encoding, guesses = _decoded(path, data)
     if "\0" in text:
-        raise unreadable(path, f"as {encoding} it holds characters of value 0, as no text does")
+        raise unreadable(
+            path, f"as {encoding} it holds characters of value 0; save it as CSV in UTF-8"
+        )
     lines = list(io.StringIO(text, newline=""))
     said = re.match(r'"?sep=(.)"?\s*$', lines[0], re.IGNORECASE) if lines else None
     separators = dict.fromkeys([said[1], *SEPARATORS] if said else SEPARATORS)
@@ -168,7 +177,7 @@ def of_text(path: Path, data: bytes, score: Callable[[Sequence[str]], int]) -> T
         for separator in separators
     ]
     if not tried:
-        raise unreadable(path, "it is empty")
+        raise unreadable(path, "it is empty; copy it again")
 
     def fits(one: tuple[int, str, list[str]]) -> tuple:
         n, _, header = one
@@ -201,13 +210,15 @@ def _decoded(path: Path, data: bytes) -> tuple[str, str, list[Guess]]:
         return data.decode(encoding), encoding.upper().removesuffix("-SIG"), []
     except UnicodeError as error:
         if marked:
-            raise unreadable(path, error) from None
+            raise unreadable(path, f"{error}; save it as CSV in UTF-8") from None
     from charset_normalizer import from_bytes
 
-    guessed = from_bytes(data, cp_isolation=["gb18030", "cp1252"]).best()
-    encoding = guessed.encoding if guessed else "latin-1"
-    said = Guess("encoding", "cells", "not UTF-8", encoding)
-    return data.decode(encoding), f"{encoding} (a guess: it is not UTF-8)", [said]
+    guessed = [match.encoding for match in from_bytes(data, cp_isolation=["gb18030", "cp1252"])]
+    for encoding in (*guessed, "latin-1"):
+        with suppress(UnicodeError):
+            said = Guess("encoding", "cells", "not UTF-8", encoding)
+            return data.decode(encoding), f"{encoding} (a guess: it is not UTF-8)", [said]
+    raise AssertionError("latin-1 has a character for every byte")
 
 
 def _first_record(lines: Sequence[str], separator: str) -> list[str]:
@@ -215,7 +226,7 @@ def _first_record(lines: Sequence[str], separator: str) -> list[str]:
         record = next(csv.reader(lines, delimiter=separator, skipinitialspace=True), [])
     except csv.Error:
         return []
-    return [" ".join(cell.split()) for cell in record]
+    return [" ".join(cell.split()) for cell in record[:MOST_COLUMNS]]
 
 
 def _records(
@@ -238,7 +249,7 @@ def _records(
             yield read, cells
     except csv.Error as error:
         where = f"row {read + 1}, up to line {above + reader.line_num}"
-        raise unreadable(path, f"{where}: {error}") from None
+        raise unreadable(path, f"{where}: {error}; correct it there") from None
 
 
 def _above(lines: Sequence[str], first: int) -> list[Guess]:
