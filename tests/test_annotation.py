@@ -12,7 +12,7 @@ import pytest
 from planted import planted_store
 from test_cli import run
 
-from mespot.annotation import annotation, disagreements, join_tables
+from mespot.annotation import RULES, annotation, disagreements, join_tables
 from mespot.datasets.annotation_files import FRAMES, Timing, read
 from mespot.errors import InputError
 from mespot.settings import Annotation
@@ -317,6 +317,11 @@ def test_real_files_are_read_whole(shared, tmp_path, name, rows, videos, types):
     assert (counts["macro"], counts["micro"]) == types
     assert (table["onset"] <= table["apex"]).all()
     assert (table["apex"] <= table["offset"]).all()
+
+
+def test_the_docs_have_every_rule():
+    text = (ROOT / "docs" / "datasets.md").read_text()
+    assert [rule for rule in RULES if f"`{rule}`" not in text] == []
 
 
 def test_the_real_spreadsheets_and_csvs_as_the_docs_have_them(shared):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import datetime
 import io
+import itertools
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import openpyxl
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mespot.annotation import RULES, annotation
@@ -403,28 +404,46 @@ BAD = st.tuples(
 )  # fmt: skip
 
 
+def written(path: Path, rows: list[list[str]], separator: str, encoding: str, end: str) -> Path:
+    """The rows as a text, or, without a separator, as a workbook."""
+    if not separator:
+        try:
+            return workbook(path, rows)
+        except openpyxl.utils.exceptions.IllegalCharacterError:
+            assume(False)
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter=separator, lineterminator=end)
+    writer.writerows([[cell.replace("\n", end) for cell in row] for row in rows])
+    path.write_bytes(text.getvalue().encode(encoding, errors="replace"))
+    return path
+
+
 @given(
     rows=st.lists(GOOD, min_size=1, max_size=6),
     bad=st.none() | BAD,
-    separator=st.sampled_from([",", ";", "\t", "|"]),
+    seconds=st.booleans(),
+    separator=st.sampled_from([",", ";", "\t", "|", ""]),
     encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "gb18030", "cp1252"]),
     end=st.sampled_from(["\n", "\r\n", "\r"]),
     data=st.data(),
 )
-def test_any_table_is_its_rows_or_an_error_that_names_them(tmp_path_factory, rows, bad, separator, encoding, end, data):  # fmt: skip
+def test_any_table_is_its_rows_or_an_error_that_names_them(tmp_path_factory, rows, bad, seconds, separator, encoding, end, data):  # fmt: skip
     folder = tmp_path_factory.mktemp("table")
     names = {name: data.draw(st.sampled_from(spelled)) for name, spelled in HEADERS.items()}
+    cells = [dict(row) for row in rows]
+    if seconds:
+        names |= {name: f"{name}_s" for name in FRAMES}
+        for row, name in itertools.product(cells, FRAMES):
+            if row[name][:1].isdigit():
+                row[name] = f"{float(row[name]) / 30:.3f}"
     if bad:
-        rows[-1][bad[0]] = bad[1]
-    written = io.StringIO()
-    writer = csv.writer(written, delimiter=separator, lineterminator=end)
+        cells[-1][bad[0]] = bad[1]
     order = data.draw(st.permutations(list(HEADERS)))
-    writer.writerow([names[name] for name in order])
-    writer.writerows([[row[name].replace("\n", end) for name in order] for row in rows])
-    path = folder / "labels.csv"
-    path.write_bytes(written.getvalue().encode(encoding, errors="replace"))
+    table = [[row[name] for name in order] for row in (names, *cells)]
+    path = written(folder / "labels.csv", table, separator, encoding, end)
     files = [folder / name for name in ("normal.csv", "given.csv", "audit.csv")]
-    message = said_by(annotation, path, LENGTHS, (), 1, *files, Annotation(), path=path)
+    arguments = (path, LENGTHS, (), 1, *files, Annotation(), None, Timing(30))
+    message = said_by(annotation, *arguments, path=path)
     if message:
         assert bad
         return

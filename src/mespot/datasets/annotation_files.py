@@ -292,7 +292,7 @@ def _places(table: Table, path: Path) -> dict[str, tuple[int, bool]]:
             raise InputError(f"{path}: two columns are the {name}: {both}; rename one")
         of[name] = (n, seconds)
     unit = "_s" if any(seconds for _, seconds in of.values()) else ""
-    missing = [name + unit if name in FRAMES else name for name in NEEDED if name not in of]
+    missing = [name + unit if name in FRAMES else name for name in _missing(table.header)]
     if missing:
         raise InputError(
             f"{path}: no column {', '.join(missing)}; there are {_listed(table.header)} ({table.form}); rename "
