@@ -184,7 +184,7 @@ def test_what_is_guessed_is_in_the_audit_and_what_is_left_out_is_said(tmp_path, 
     ours, theirs = tmp_path / "ours.csv", tmp_path / "theirs.csv"
     header = "subject;Video;type;start;apex;end\n"
     ours.write_text(header + "S;V.mp4;ME;30;25;20\n;;macro;9;7;5\n;;macro;1;2;3\n")
-    theirs.write_text("video,type,onset,offset\nv,ME,1,3\n")
+    theirs.write_text("video,type,onset,offset\nv,ME,1,3\nw,micro,1,3\n")
     files = [tmp_path / name for name in ("n.csv", "g.csv", "a.csv")]
     annotation(ours, LENGTHS, (), 1, *files, Annotation(), theirs)
     audit = pd.read_csv(files[2], keep_default_na=False)
@@ -200,8 +200,9 @@ def test_what_is_guessed_is_in_the_audit_and_what_is_left_out_is_said(tmp_path, 
         ["type", "ME", "micro"],
     ]
     assert guessed["why"].iloc[-1].startswith("theirs.csv: ")
-    assert list(audit[audit["now"] == "left out"]["source_row"]) == ["2", "3"]
-    warning = capsys.readouterr().err.splitlines()[0]
+    assert list(audit[audit["now"] == "left out"]["source_row"]) == ["2", "3", ""]
+    warning, counted, *_ = capsys.readouterr().err.splitlines()
+    assert counted.startswith("annotation: 3 rows read, 1 kept, 2 left out")
     assert (
         "2 rows are left out (onset_after_offset); the first is row 2: v: offset 30, 25, 20"
         in warning
@@ -233,7 +234,7 @@ def test_seconds_are_taken_at_the_rate_of_the_feature_store(tmp_path):
 
 def test_of_a_part_what_ends_before_it_is_left_out(tmp_path):
     path = tmp_path / "a.csv"
-    rows = "v,macro,1,2,3\nv,macro,9,9.5,10\nv,macro,9,10.5,11\n"
+    rows = "v,macro,1,2,3\nv,macro,9,,10\nv,macro,9,10.5,11\n"
     path.write_text("video,type,onset_s,apex_s,offset_s\n" + rows)
     files = [tmp_path / name for name in ("n.csv", "g.csv", "a.csv")]
     annotation(path, LENGTHS, (), 1, *files, Annotation(), timing=Timing(10, start_s=10))
@@ -284,6 +285,26 @@ def test_unreadable_spreadsheet_is_named(tmp_path):
     pd.DataFrame([[1]]).to_excel(tmp_path / "c.xlsx", sheet_name="Other")
     with pytest.raises(InputError, match="sheets \\['Other'\\]; one named CASFEcode_final"):
         read(tmp_path / "c.xlsx")
+
+
+def test_benchmark_sheets_that_are_damaged(tmp_path):
+    header = dict(header=False, index=False)
+    au = pd.Timestamp(2024, 12, 6)
+    rows = [list(SAMM_LV_COLUMNS), ["006", "006_1_1", 1, 17, 25, 40, 24, "Macro", au, ""]]
+    pd.DataFrame(rows).to_excel(tmp_path / "a.xlsx", sheet_name="FACS_Movement_Only", **header)
+    with pytest.raises(
+        InputError, match="row 2: au is '2024-12-06 00:00:00', which looks like a date"
+    ):
+        read(tmp_path / "a.xlsx")
+    with pd.ExcelWriter(tmp_path / "b.xlsx") as book:
+        for name, cells in (
+            ("CASFEcode_final", [1, "anger1_1", 2]),
+            ("naming rule1", [15, "s15", 1]),
+            ("naming rule2", ["0401", "anger1"]),
+        ):
+            pd.DataFrame([cells]).to_excel(book, sheet_name=name, **header)
+    with pytest.raises(InputError, match="3 columns in the sheet of codes; 8 were expected"):
+        read(tmp_path / "b.xlsx")
 
 
 @pytest.mark.parametrize(

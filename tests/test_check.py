@@ -234,6 +234,16 @@ def test_frames_that_may_be_counted_at_the_files_own_rate(tmp_path, fps, said):
     )
 
 
+def test_seconds_of_a_part_of_the_videos(tmp_path):
+    frames(tmp_path / "videos" / "one", *(f"{n}.png" for n in range(30)))
+    (tmp_path / "a.csv").write_text(
+        "video,type,onset_s,offset_s\none,macro,9.5,9.9\none,macro,9.5,10.5\n"
+    )
+    text = check("videos", tmp_path, tmp_path / "a.csv", None, None, Decode(from_s=10))
+    assert "row 2: offset -3, it ends before the first frame: left out" in text
+    assert "beyond_end           0" in text
+
+
 def test_where_no_video_is_there_the_readings_are_named(tmp_path):
     frames(tmp_path / "videos" / "表情", "1.png", "2.png")
     (tmp_path / "a.csv").write_bytes("video,type,onset,offset\n眨眼,macro,0,1\n".encode("gbk"))

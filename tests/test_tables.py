@@ -165,6 +165,22 @@ def test_headers_as_people_write_them(tmp_path, header, known):
             read(path)
 
 
+def test_an_apex_that_is_not_known_is_no_remark(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("apex,video,type,onset,offset\n#N/A,one,macro,1,9\n5,one,macro,1,9\n")
+    assert [row[3] for row in found(path)] == [-1, 5]
+
+
+def test_remarks_are_no_header(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("# a remark; of two\nvid,kind\n1,2\n")
+    with pytest.raises(InputError, match="there are vid, kind"):
+        read(path)
+    path.write_text('"Video\nname",type,"onset\nframe",offset\none,macro,1,9\n')
+    assert [row[:3] for row in found(path)] == [["one", "macro", 1]]
+    assert list(read(path).rows["source_row"]) == [2]
+
+
 def test_no_two_columns_have_one_synonym():
     spellings = [each for name, others in SYNONYMS.items() for each in (name, *others)]
     assert len(spellings) == len(set(spellings))
@@ -182,7 +198,7 @@ def test_a_workbook_of_the_plain_form(tmp_path):
 @pytest.mark.parametrize("merged", [True, False])
 def test_a_name_that_stands_once_for_several_rows(tmp_path, merged):
     rows = [ROWS[0], ["", "", *ROWS[1][2:]], ROWS[2]]
-    areas = ["A2:A3", "B2:B3"] if merged else []
+    areas = ["A2:A3", "B2:B3", "C5:C9"] if merged else []  # the last below the rows
     path = workbook(tmp_path / "a.xlsx", [COLUMNS, *rows], areas)
     assert found(path) == NORMAL
     assert list(read(path).rows["subject"]) == ["006", "006", "007"]
@@ -215,6 +231,7 @@ def test_types_as_people_write_them(tmp_path, spelled, macro):
     [
         (("30.0", "100.0", "20"), [30, 100, 20], None),
         (("30,0", "100,0", "20"), [30, 100, 20], "decimal_comma"),
+        (("2,000", "3,000", "4"), [2, 3, 4], "decimal_comma"),  # 2000 would be after the offset
         (("３０", "100", "20"), [30, 100, 20], None),
     ],
 )
@@ -252,6 +269,8 @@ def test_between_two_frames_the_first_is_still_shown(tmp_path):
     )
     assert numbers(tmp_path, content, Timing(30)) == [[45, -1, 63], [45, 45, 45]]
     assert numbers(tmp_path, content, Timing(30, start_s=1)) == [[15, -1, 33], [15, 15, 15]]
+    content = "video;type;onset_s;apex_s;offset_s\none;macro;1,070.5;;1:02:03\n"
+    assert numbers(tmp_path, content, Timing(2)) == [[2141, -1, 7446]]
 
 
 def test_frames_count_where_seconds_stand_beside_them(tmp_path):
@@ -311,6 +330,12 @@ def test_what_is_no_table_file(tmp_path, monkeypatch):
         read(path)
 
 
+def test_a_video_may_be_called_by_its_day(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(with_column("video", "2024-12-06", "2024-12-06 10-00-00.mkv", "two"))
+    assert [row[0] for row in found(path)] == ["2024-12-06", "2024-12-06_10-00-00", "two"]
+
+
 def test_a_date_and_a_time_of_a_workbook(tmp_path):
     path = workbook(tmp_path / "a.xlsx", [COLUMNS, [*ROWS[0][:6], datetime.datetime(2024, 12, 6)]])
     with pytest.raises(InputError, match="row 2: au is '2024-12-06 00:00:00', which looks like a date"):  # fmt: skip
@@ -321,7 +346,7 @@ def test_a_date_and_a_time_of_a_workbook(tmp_path):
     assert source.numbers(source.rows.iloc[0]) == [45, -1, 75]
 
 
-def test_workbooks_that_are_refused(tmp_path):
+def test_workbooks_that_are_refused(tmp_path, monkeypatch):
     book = openpyxl.Workbook()
     for sheet in (book.active, book.create_sheet("again")):
         for row in (COLUMNS, *ROWS):
@@ -329,6 +354,11 @@ def test_workbooks_that_are_refused(tmp_path):
     book.save(tmp_path / "a.xlsx")
     with pytest.raises(InputError, match="sheet Sheet, sheet again each have the columns"):
         read(tmp_path / "a.xlsx")
+    whole = (tmp_path / "a.xlsx").read_bytes()
+    monkeypatch.setattr(tables, "LARGEST_UNPACKED", len(whole))
+    with pytest.raises(InputError, match="unpacked it is larger"):
+        read(tmp_path / "a.xlsx")
+    monkeypatch.undo()
     path = workbook(tmp_path / "b.xlsx", [COLUMNS])
     book = openpyxl.load_workbook(path)
     book.active["XFD1048576"] = 1
@@ -347,6 +377,8 @@ def test_workbooks_that_are_refused(tmp_path):
         ("6", ["s06", "s07"], "s06"),
         ("sub-06", ["S6"], "S6"),
         ("ANNA", ["anna", "ben"], "anna"),
+        ("００６", ["006"], "006"),
+        ("my-self", ["my_self"], "my_self"),
         ("1", ["01", "001"], None),
         ("1", ["01", "1"], "1"),
         ("S6", ["p6", "006", "k6"], None),

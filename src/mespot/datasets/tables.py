@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import codecs
 import csv
-import datetime
 import io
 import itertools
 import re
@@ -271,12 +270,9 @@ def _below(
 
 
 def _text(value: Any) -> str:
-    """A spreadsheet's cell as text: a whole number without a point, times as a clock's."""
+    """A spreadsheet's cell as text: a whole number without a point."""
     if value is None:
         return ""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    if isinstance(value, datetime.timedelta):
-        minutes, seconds = divmod(value.total_seconds(), 60)
-        return f"{minutes // 60:.0f}:{minutes % 60:02.0f}:{seconds:09.6f}"
     return str(value)
