@@ -271,6 +271,8 @@ def test_between_two_frames_the_first_is_still_shown(tmp_path):
     assert numbers(tmp_path, content, Timing(30, start_s=1)) == [[15, -1, 33], [15, 15, 15]]
     content = "video;type;onset_s;apex_s;offset_s\none;macro;1,070.5;;1:02:03\n"
     assert numbers(tmp_path, content, Timing(2)) == [[2141, -1, 7446]]
+    content = "video;type;onset_s;apex_s;offset_s\none;macro;1,000;;2,500\n"  # or 1000 s, hardly
+    assert numbers(tmp_path, content, Timing(2)) == [[2, -1, 5]]
 
 
 def test_frames_count_where_seconds_stand_beside_them(tmp_path):

@@ -160,7 +160,7 @@ def _against(
     rows = Counter(source.rows["video"])
     if not set(rows) & set(lengths):
         raise InputError(
-            f"{source.path}: none of its {len(rows)} videos is there: it names {min(rows)}, "
+            f"{source.path}: none of its {len(rows)} videos is there: it names {min(rows, default='none')}, "
             f"the folder has {min(lengths)}; give the annotation of these videos{_in_brackets(source)}"
         )
     faults = []
@@ -175,9 +175,8 @@ def _against(
         if line["rule"] == "beyond_end":
             cut[line["source_row"]] = len(faults)
             faults.append(Fault("beyond_end", line["video"], what))
-        elif (
-            lost and (n := cut.get(line["source_row"])) is not None
-        ):  # held at the end it is as another row
+        elif lost and (n := cut.get(line["source_row"])) is not None:
+            # Held at the video's end it is as another row.
             faults[n] = faults[n]._replace(what=f"{faults[n].what}; {line['why']}{lost}")
         elif lost and line["rule"] != "no_such_video":
             faults.append(Fault("left_out", line["video"], what))

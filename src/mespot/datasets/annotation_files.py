@@ -28,9 +28,8 @@ NEEDED = ("video", "type", "onset", "offset")
 MOST_FRAMES = 10**9  # more than any video has
 MOST_AU = 99
 IN_SECONDS = "call the columns onset_s, apex_s and offset_s if they are in seconds"
-TOLERANCE = (
-    0.5e-3  # s; times are written in milliseconds, so 2.333 means the frame shown from 2 1/3 on
-)
+# s; times are written in milliseconds, so 2.333 means the frame shown from 2 1/3 on.
+TOLERANCE = 0.5e-3
 # As they are compared: small letters without spaces, hyphens and `expression`.
 TYPES = {
     **dict.fromkeys(("1", "macro", "mae", "宏表情"), "macro"),
