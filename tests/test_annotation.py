@@ -6,11 +6,14 @@ import sys
 import zipfile
 from pathlib import Path
 
+import h5py
 import pandas as pd
 import pytest
+from planted import planted_store
+from test_cli import run
 
-from mespot.annotation import annotation, disagreements, join_tables
-from mespot.datasets.annotation_files import FRAMES, read
+from mespot.annotation import RULES, annotation, disagreements, join_tables
+from mespot.datasets.annotation_files import FRAMES, Timing, read
 from mespot.errors import InputError
 from mespot.settings import Annotation
 
@@ -177,6 +180,69 @@ def test_200_fps_frames_become_working_frames(tmp_path):
     assert normal[["onset", "apex", "offset"]].to_numpy().tolist() == [[16, 24, 39]]
 
 
+def test_what_is_guessed_is_in_the_audit_and_what_is_left_out_is_said(tmp_path, capsys):
+    ours, theirs = tmp_path / "ours.csv", tmp_path / "theirs.csv"
+    header = "subject;Video;type;start;apex;end\n"
+    ours.write_text(header + "S;V.mp4;ME;30;25;20\n;;macro;9;7;5\n;;macro;1;2;3\n")
+    theirs.write_text("video,type,onset,offset\nv,ME,1,3\nw,micro,1,3\n")
+    files = [tmp_path / name for name in ("n.csv", "g.csv", "a.csv")]
+    annotation(ours, LENGTHS, (), 1, *files, Annotation(), theirs)
+    audit = pd.read_csv(files[2], keep_default_na=False)
+    guessed = audit[audit["video"] == ""]
+    assert guessed[["rule", "was", "now"]].to_numpy().tolist() == [
+        ["separator", "';'", "separates them"],
+        ["header", "start, end", "onset, offset"],
+        ["filled_down", "2 empty, the first in row 3", "as above"],
+        ["filled_down", "2 empty, the first in row 3", "as above"],
+        ["type", "ME", "micro"],
+        ["name", "S", "s"],
+        ["name", "V", "v"],
+        ["type", "ME", "micro"],
+    ]
+    assert guessed["why"].iloc[-1].startswith("theirs.csv: ")
+    assert list(audit[audit["now"] == "left out"]["source_row"]) == ["2", "3", ""]
+    warning, counted, *_ = capsys.readouterr().err.splitlines()
+    assert counted.startswith("annotation: 3 rows read, 1 kept, 2 left out")
+    assert (
+        "2 rows are left out (onset_after_offset); the first is row 2: v: offset 30, 25, 20"
+        in warning
+    )
+    assert warning.endswith("the columns onset and offset look swapped: exchange their names")
+
+
+def test_seconds_are_taken_at_the_rate_of_the_feature_store(tmp_path):
+    store = tmp_path / "features.h5"
+    frames = planted_store(store)
+    with h5py.File(store, "a") as file:
+        file.attrs["missing"] = "{}"
+        file["s0/v0"].attrs["start_s"] = 1.5  # of the source, as all of a dataset
+    frames.to_csv(tmp_path / "frames.csv", index=False)
+    seconds = frames.rename(columns={name: f"{name}_s" for name in FRAMES})
+    in_seconds = [f"{name}_s" for name in FRAMES]
+    seconds[in_seconds] = seconds[in_seconds] / 30 + 1.5
+    seconds.round(3).to_csv(tmp_path / "seconds.csv", index=False)
+    for name in ("frames", "seconds"):
+        outs = [f"{tmp_path}/{name}_{out}.csv" for out in ("normal", "given", "audit")]
+        arguments = ("--source", tmp_path / f"{name}.csv", "--features", store, "--out", outs[0])
+        done = run("annotation", *arguments, "--as-given", outs[1], "--audit", outs[2])
+        assert done.exit_code == 0, done.stderr
+    for out in ("normal", "given"):
+        one, other = (pd.read_csv(tmp_path / f"{name}_{out}.csv") for name in ("frames", "seconds"))
+        pd.testing.assert_frame_equal(one, other)
+        assert one[[*FRAMES]].equals(frames[[*FRAMES]])
+
+
+def test_of_a_part_what_ends_before_it_is_left_out(tmp_path):
+    path = tmp_path / "a.csv"
+    rows = "v,macro,1,2,3\nv,macro,9,,10\nv,macro,9,10.5,11\n"
+    path.write_text("video,type,onset_s,apex_s,offset_s\n" + rows)
+    files = [tmp_path / name for name in ("n.csv", "g.csv", "a.csv")]
+    annotation(path, LENGTHS, (), 1, *files, Annotation(), timing=Timing(10, start_s=10))
+    normal, audit = pd.read_csv(files[0]), pd.read_csv(files[2])
+    assert normal[[*FRAMES]].to_numpy().tolist() == [[0, 0, 0], [0, 5, 10]]
+    assert list(audit[audit["rule"] == "before_start"]["source_row"]) == [2]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -221,6 +287,26 @@ def test_unreadable_spreadsheet_is_named(tmp_path):
         read(tmp_path / "c.xlsx")
 
 
+def test_benchmark_sheets_that_are_damaged(tmp_path):
+    header = dict(header=False, index=False)
+    au = pd.Timestamp(2024, 12, 6)
+    rows = [list(SAMM_LV_COLUMNS), ["006", "006_1_1", 1, 17, 25, 40, 24, "Macro", au, ""]]
+    pd.DataFrame(rows).to_excel(tmp_path / "a.xlsx", sheet_name="FACS_Movement_Only", **header)
+    with pytest.raises(
+        InputError, match="row 2: au is '2024-12-06 00:00:00', which looks like a date"
+    ):
+        read(tmp_path / "a.xlsx")
+    with pd.ExcelWriter(tmp_path / "b.xlsx") as book:
+        for name, cells in (
+            ("CASFEcode_final", [1, "anger1_1", 2]),
+            ("naming rule1", [15, "s15", 1]),
+            ("naming rule2", ["0401", "anger1"]),
+        ):
+            pd.DataFrame([cells]).to_excel(book, sheet_name=name, **header)
+    with pytest.raises(InputError, match="3 columns in the sheet of codes; 8 were expected"):
+        read(tmp_path / "b.xlsx")
+
+
 @pytest.mark.parametrize(
     ("name", "rows", "videos", "types"),
     [
@@ -252,6 +338,11 @@ def test_real_files_are_read_whole(shared, tmp_path, name, rows, videos, types):
     assert (counts["macro"], counts["micro"]) == types
     assert (table["onset"] <= table["apex"]).all()
     assert (table["apex"] <= table["offset"]).all()
+
+
+def test_the_docs_have_every_rule():
+    text = (ROOT / "docs" / "datasets.md").read_text()
+    assert [rule for rule in RULES if f"`{rule}`" not in text] == []
 
 
 def test_the_real_spreadsheets_and_csvs_as_the_docs_have_them(shared):

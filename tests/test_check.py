@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import numpy as np
 import pandas as pd
 import pytest
@@ -207,6 +208,95 @@ def test_each_subject_may_have_a_video_1(tmp_path):
     text = check("videos", tmp_path, tmp_path / "a.csv", tmp_path / "a.csv", None, Decode())
     assert "2  of the 2 annotated videos are there" in text
     assert "ben_1: a.csv row 3: offset 7, beyond the video's end" in text
+
+
+def test_every_row_that_will_be_left_out_is_named(tmp_path):
+    frames(tmp_path / "videos" / "006" / "one", *(f"{n}.png" for n in range(40)))
+    rows = [
+        "6,one,macro,9,7,5",
+        "6,one,micro,20,15,10",
+        "6,one,macro,1,2,3",
+        "6,one,macro,50,55,60",
+    ]
+    (tmp_path / "a.csv").write_text("\n".join(["subject,video,type,onset,apex,offset", *rows]))
+    out = tmp_path / "check.csv"
+    text = check("videos", tmp_path, tmp_path / "a.csv", None, out, Decode())
+    assert table_of(out) == {"left_out": ["one"] * 2, "beyond_end": ["one"]}
+    assert "one: a.csv row 3: offset 20, 15, 10, onset after offset: left out" in text
+    assert "a.csv row 5: onset 50, 60, beyond the video's end (40 frames): left out" in text
+    assert "set `fps` to its rate, or give seconds in onset_s" in text
+    assert "a.csv: subject: 6 -> 006: the only one" in text
+    assert "look swapped" not in text
+    (tmp_path / "a.csv").write_text(
+        "\n".join(["subject,video,type,offset,apex,onset", *rows[2:3] * 3])
+    )
+    text = " ".join(check("videos", tmp_path, tmp_path / "a.csv", None, None, Decode()).split())
+    assert (
+        "left_out 3 annotated rows that cannot be used the columns onset and offset look swapped"
+        in text
+    )
+
+
+def test_a_row_held_at_the_end_that_is_another_row_then_is_named_once(tmp_path):
+    frames(tmp_path / "videos" / "one", "1.png", "2.png")
+    rows = "video,type,onset,offset\none,macro,0,5\none,macro,0,9\n"
+    (tmp_path / "a.csv").write_text(rows)
+    out = tmp_path / "check.csv"
+    text = check("videos", tmp_path, tmp_path / "a.csv", None, out, Decode())
+    assert table_of(out) == {"beyond_end": ["one"] * 2}
+    assert (
+        "offset 9, beyond the video's end (2 frames); the same expression is annotated twice: left out"
+        in text
+    )
+
+
+@pytest.mark.parametrize(("fps", "said"), [(30, True), (60, False)])
+def test_frames_that_may_be_counted_at_the_files_own_rate(tmp_path, fps, said):
+    (tmp_path / "videos").mkdir()
+    with av.open(tmp_path / "videos" / "one.mp4", "w") as container:
+        stream = container.add_stream("mpeg4", rate=60)
+        stream.width = stream.height = 64
+        for _ in range(12):
+            frame = av.VideoFrame.from_ndarray(np.zeros((64, 64), np.uint8), "gray")
+            container.mux(stream.encode(frame.reformat(format="yuv420p")))
+        container.mux(stream.encode())
+    (tmp_path / "a.csv").write_text("video,type,onset,offset\none,macro,0,5\n")
+    text = check("videos", tmp_path, tmp_path / "a.csv", None, None, Decode(fps=fps))
+    assert (
+        f"1 videos have not {fps} frames a second, as worked at; the first is one, with 60" in text
+    ) == said
+    (tmp_path / "a.csv").write_text("video,type,onset_s,offset_s\none,macro,0,0.1\n")
+    assert "frames a second" not in check(
+        "videos", tmp_path, tmp_path / "a.csv", None, None, Decode(fps=fps)
+    )
+
+
+def test_seconds_of_a_part_of_the_videos(tmp_path):
+    frames(tmp_path / "videos" / "one", *(f"{n}.png" for n in range(30)))
+    (tmp_path / "a.csv").write_text(
+        "video,type,onset_s,offset_s\none,macro,9.5,9.9\none,macro,9.5,10.5\n"
+    )
+    text = check("videos", tmp_path, tmp_path / "a.csv", None, None, Decode(from_s=10))
+    assert "row 2: offset -3, it ends before the first frame: left out" in text
+    assert "beyond_end           0" in text
+
+
+def test_where_no_video_is_there_the_readings_are_named(tmp_path):
+    frames(tmp_path / "videos" / "表情", "1.png", "2.png")
+    (tmp_path / "a.csv").write_bytes("video,type,onset,offset\n眨眼,macro,0,1\n".encode("gbk"))
+    with pytest.raises(InputError, match="names 眨眼.*the folder has 表情.*not UTF-8 -> gb18030"):
+        check("videos", tmp_path, tmp_path / "a.csv", None, None, Decode())
+
+
+def test_subjects_that_the_table_names_for_videos_spelled_otherwise(tmp_path):
+    for video in ("One", "two"):
+        frames(tmp_path / "videos" / video, "1.png", "2.png")
+    (tmp_path / "a.csv").write_text(
+        "subject,video,type,onset,offset\n6.0,one.mp4,macro,0,1\n,TWO,macro,0,1\n"
+    )
+    out = tmp_path / "check.csv"
+    check("videos", tmp_path, tmp_path / "a.csv", None, out, Decode())
+    assert list(pd.read_csv(out, dtype=str)["subject"]) == ["6", "6"]
 
 
 def test_published_segments(sources, tmp_path):

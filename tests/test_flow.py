@@ -155,7 +155,7 @@ def test_a_killed_run_leaves_no_output_and_the_next_is_complete(aligned, tmp_pat
     job = subprocess.Popen(
         [*command, "--settings", '{"backend": "cpu"}'], stderr=subprocess.DEVNULL
     )
-    while not list(tmp_path.glob(".f.*")):
+    while not list(tmp_path.glob(".mespot-*")):
         assert job.poll() is None
         time.sleep(0.05)
     os.kill(job.pid, signal.SIGKILL)

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from mespot.datasets import action_units
-from mespot.datasets.annotation_files import FRAMES, Source, read
+from mespot.datasets.annotation_files import FRAMES, Source, Timing, read
 from mespot.errors import InputError
 from mespot.intervals import ANNOTATION_COLUMNS as COLUMNS
 from mespot.intervals import load_intervals, write_table
@@ -27,13 +27,31 @@ from mespot.settings import Annotation
 
 AUDIT_COLUMNS = ["source_row", "video", "field", "was", "now", "rule", "why"]
 LEFT_OUT = "left out"
-# Every decision there is, and what its line of the audit says.
+# Every decision there is, and what its line of the audit says; first those in reading the file.
 RULES = {
+    "encoding": "the text is in no encoding that says so; another would have other names and remarks",
+    "separator": "by it the header has the columns that are needed",
+    "above_header": "they are above the header",
+    "other_sheet": "the sheet has no annotation's columns",
+    "merged": "cells are merged, or one value stands for several rows",
+    "header": "columns that are called otherwise",
+    "beside": "seconds and frames stand side by side; one of them counts",
+    "seconds": "by its time: the frame shown then",
+    "filled_down": "empty below a name",
+    "no_expression": "they have neither type nor frames nor AUs",
+    "remark": "they begin with #",
+    "header_again": "they are the header again, as where files were joined",
+    "type": "so the published tables count, and so the field abbreviates",
+    "decimal_comma": "the comma stands before decimals",
+    "thousands": "the comma, space or apostrophe stands before thousands",
+    "path": "the last part of a path is the video's name",
+    "name": "the only one there that is alike but for case, hyphens, zeros or a letter before its number",
     "no_such_video": "the dataset has no such video",
     "video_failed": "the video failed",
     "counted_from_one": "the file's frames are counted from 1, as the frames' names; here from 0",
     "name_twice": "two expressions have this name; both are kept",
     "offset_zero": "offset 0: not annotated (offset_zero: {setting})",
+    "before_start": "it ends before the first frame",
     "onset_before_start": "before the first frame: under way when the video begins",
     "fractional_frame": "not a whole frame: rounded down",
     "downsampled": "{rate:g} frames of the file are one at the working rate",
@@ -71,38 +89,65 @@ def annotation(
     audit: Path,
     settings: Annotation,
     compare: Path | None = None,
+    timing: Timing | None = None,
 ) -> None:
     """Normalise an annotation and write it, as given too, with its audit.
 
     `lengths` gives subject and number of frames of each video of the dataset (`feature_store.lengths`),
     `failed` names the videos that could not be prepared, `frames_per_row` how many of the
     annotation's frames make one at the working rate (8 for 200 fps worked at 25). `compare` is
-    another annotation of the same dataset, whose differences the audit lists. Raises InputError
-    for a file or row that cannot be read.
+    another annotation of the same dataset, whose differences the audit lists. By `timing` annotations
+    in seconds are taken. Raises InputError for a file or row that cannot be read.
     """
-    source = read(path, frames_per_row).named({*lengths, *failed})
+    names = {*lengths, *failed}, {subject for subject, _ in lengths.values()}
+    source = read(path, frames_per_row, timing).named(*names)
     kept, given, decisions = normalise(source, lengths, failed, settings)
     if compare:
-        decisions += disagreements(source, read(compare, frames_per_row).named({*lengths, *failed}))
+        other = read(compare, frames_per_row, timing).named(*names)
+        decisions += [line | {"why": f"{compare.name}: {line['why']}"} for line in guesses(other)]
+        decisions += disagreements(source, other)
     write_table(kept, COLUMNS, out)
     write_table(given, COLUMNS, as_given)
     write_table(decisions, AUDIT_COLUMNS, audit)
-    beyond = [line for line in decisions if (line["rule"], line["now"]) == ("beyond_end", LEFT_OUT)]
-    if beyond:
-        first = beyond[0]
+    lost = left_out(decisions)
+    for rule in dict.fromkeys(line["rule"] for line in lost):
+        of_rule = [line for line in lost if line["rule"] == rule]
+        first, of_all = of_rule[0], hint(source, rule, len(of_rule), len(given))
         print(
-            f"warning: {path}: {len(beyond)} rows begin beyond their video's end and are {LEFT_OUT}; the "
-            f"first is row {first['source_row']}: {first['video']}: {first['was']} is {first['why']}",
+            f"warning: {path}: {len(of_rule)} rows are {LEFT_OUT} ({rule}); the first is row "
+            f"{first['source_row']}: {first['video']}: {first['field']} {first['was']}: {first['why']}"
+            f"{of_all and '; '}{of_all}",
             file=sys.stderr,
         )
-    lost = len(source.rows) - len(kept)
     print(
-        f"annotation: {len(source.rows)} rows read, {len(kept)} kept, {lost} {LEFT_OUT}, "
+        f"annotation: {len(source.rows)} rows read, {len(kept)} kept, {len(lost)} {LEFT_OUT}, "
         f"{len(decisions)} decisions in {audit}",
         file=sys.stderr,
     )
     for rule, times in Counter(decision["rule"] for decision in decisions).most_common():
         print(f"  {rule:20}{times:6}", file=sys.stderr)
+
+
+def guesses(source: Source) -> list[dict[str, Any]]:
+    """A decision for each thing that was guessed in reading the file."""
+    return [_decision({}, *guess) for guess in source.guesses]
+
+
+def left_out(decisions: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The decisions by which a row of the annotation itself is left out."""
+    return [line for line in decisions if line["now"] == LEFT_OUT and line["source_row"] != ""]
+
+
+def hint(source: Source, rule: str, times: int, rows: int) -> str:
+    """What may be wrong with the whole file where so many of its rows go by a rule."""
+    if rule == "onset_after_offset" and times > rows / 2:
+        return "the columns onset and offset look swapped: exchange their names"
+    if rule == "beyond_end" and source.plain and not source.timing:
+        return (
+            "frames of a table count at the working rate, whatever `frames_fps` says: if they are the video "
+            "file's own, set `fps` to its rate, or give seconds in onset_s, apex_s and offset_s"
+        )
+    return ""
 
 
 def normalise(
@@ -112,7 +157,7 @@ def normalise(
     settings: Annotation,
 ) -> Normal:
     """The source's rows in the normal form and as given, with each decision on the way."""
-    normal = Normal([], [], [])
+    normal = Normal([], [], guesses(source))
     if source.first_frame:
         normal.decisions.append(_decision({}, "counted_from_one", "frames", "from 1", "from 0"))
     seen, names = set(), set()
@@ -126,7 +171,7 @@ def normalise(
             decide(rule, "row", row["video"], LEFT_OUT)
             continue
         subject, n_frames = lengths[row["video"]]
-        if row["subject"] not in ("", subject):
+        if row.get("said", True) and row["subject"] not in ("", subject):
             raise InputError(
                 f"{source.where(row)}: {row['video']} is annotated as subject {row['subject']!r}, "
                 f"but lies where subject {subject!r} is; put each subject's videos in a folder of "
@@ -163,7 +208,7 @@ def _repair(
     `given` is the row at the working rate; frames are repaired in the file's own numbers.
     """
     onset, apex, offset = source.numbers(row)
-    if offset == 0:
+    if offset == 0 and float(row["offset"]) == 0:
         setting = settings.offset_zero
         if setting == "drop":
             decide("offset_zero", "offset", 0, LEFT_OUT, setting=setting)
@@ -185,6 +230,9 @@ def _repair(
     if frames["onset"] > frames["offset"]:
         was = _listed(row[name] for name in FRAMES)
         decide("onset_after_offset", "offset", was, LEFT_OUT)
+        return None
+    if source.timing and offset < 0:  # of a part that begins later
+        decide("before_start", "offset", offset, LEFT_OUT)
         return None
     if frames["onset"] >= n_frames:
         was = _listed((onset, offset))

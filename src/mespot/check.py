@@ -25,7 +25,7 @@ from mespot.errors import InputError
 from mespot.frames import count, is_frames
 from mespot.intervals import TYPES, write_table
 from mespot.settings import Annotation, Decode
-from mespot.source import seconds
+from mespot.source import average_rate, seconds
 
 COLUMNS = ["video", "subject", "frames", "rows", "fault", "what", "path"]
 FAULTS = {
@@ -34,6 +34,7 @@ FAULTS = {
     "passed_over": "what else lies there, and is no video",
     "broken": "videos that cannot be read",
     "beyond_end": "annotated frames that a video does not have",
+    "left_out": "annotated rows that cannot be used",
     "unannotated": "videos without an annotated expression",
     "disagreement": "values of which the second annotation says otherwise",
 }
@@ -73,17 +74,22 @@ def check(
         faults += _foreign_frames(video, layout)
     rows: Counter[str] = Counter()
     types: Counter[str] = Counter()
+    hints: dict[str, str] = {}
+    guessed: list[str] = []
     if annotated:
         source, other = _sources(annotated, compared, videos, settings)
         rows.update(source.rows["video"])
         types.update(source.type_of(row) for row in source.rows.to_dict("records"))
-        faults += _against(source, videos, frames, settings)
+        against, hints = _against(source, videos, frames, settings)
+        faults += against
+        guessed = [*_guesses(source), *_other_rates(source, videos, settings)]
         if other:
             faults += _between(source, other)
+            guessed += _guesses(other)
     faults = [Fault(*map(shown, fault)) for fault in faults]
     if out:
         write_table(_rows(videos, frames, rows, faults), COLUMNS, out)
-    return _table(root, layout, videos, frames, rows, types, faults, out)
+    return _table(root, layout, videos, frames, rows, types, faults, hints, guessed, out)
 
 
 def counted(path: Path) -> str:
@@ -130,9 +136,10 @@ def check_annotation(
 def _sources(
     annotated: Path, compared: Path | None, videos: list[Video], settings: Decode
 ) -> list[annotation_files.Source | None]:
-    names = {video.video for video in videos}
+    names = {video.video for video in videos}, {video.subject for video in videos}
+    timing = annotation_files.Timing(settings.fps, settings.from_s or 0)
     return [
-        annotation_files.read(path, settings.frames_per_row).named(names) if path else None
+        annotation_files.read(path, settings.frames_per_row, timing).named(*names) if path else None
         for path in (annotated, compared)
     ]
 
@@ -142,8 +149,8 @@ def _against(
     videos: list[Video],
     frames: dict[str, int | None],
     settings: Decode,
-) -> list[Fault]:
-    """The faults of an annotation beside the videos that there are."""
+) -> tuple[list[Fault], dict[str, str]]:
+    """The faults of an annotation beside the videos that there are, and hints by the faults' names."""
     lengths = {
         video.video: (video.subject, _working_length(video, frames.get(video.video), settings))
         for video in videos
@@ -152,21 +159,82 @@ def _against(
     if not set(rows) & set(lengths):
         raise InputError(
             f"{source.path}: none of its {len(rows)} videos is there: it names {min(rows, default='none')}, "
-            f"the folder has {min(lengths)}; give the annotation of these videos"
+            f"the folder has {min(lengths)}; give the annotation of these videos{_in_brackets(source)}"
         )
     faults = []
     for video in sorted(set(rows) - set(lengths)):
         faults.append(Fault("missing", video, f"{rows[video]} annotated rows"))
     # What training would stumble over in a row stops here, with its message.
-    for decision in annotation.normalise(source, lengths, (), Annotation()).decisions:
-        if decision["rule"] == "beyond_end":
-            what = f"{source.path.name} row {decision['source_row']}: {decision['field']} {decision['was']}"
-            faults.append(Fault("beyond_end", decision["video"], f"{what}, {decision['why']}"))
-    return faults + [
+    _, given, decisions = annotation.normalise(source, lengths, (), Annotation())
+    cut: dict[int, int] = {}  # by the row, where its fault stands
+    for line in decisions:
+        lost = ": left out" if line["now"] == annotation.LEFT_OUT else ""
+        what = f"{source.path.name} row {line['source_row']}: {line['field']} {line['was']}, {line['why']}{lost}"
+        if line["rule"] == "beyond_end":
+            cut[line["source_row"]] = len(faults)
+            faults.append(Fault("beyond_end", line["video"], what))
+        elif lost and (n := cut.get(line["source_row"])) is not None:
+            # Held at the video's end it is as another row.
+            faults[n] = faults[n]._replace(what=f"{faults[n].what}; {line['why']}{lost}")
+        elif lost and line["rule"] != "no_such_video":
+            faults.append(Fault("left_out", line["video"], what))
+    hints = {}
+    for rule, name in (("beyond_end", "beyond_end"), ("onset_after_offset", "left_out")):
+        times = sum(line["rule"] == rule for line in decisions)
+        if times and (hint := annotation.hint(source, rule, times, len(given))):
+            hints[name] = hint
+    unannotated = [
         Fault("unannotated", video.video, "", video.path)
         for video in videos
         if video.video not in rows
     ]
+    return faults + unannotated, hints
+
+
+def _guesses(source: annotation_files.Source) -> list[str]:
+    return [
+        f"{source.path.name}: {line['field']}: {line['was']} -> {line['now']}: {line['why']}"
+        for line in annotation.guesses(source)
+    ]
+
+
+def _in_brackets(source: annotation_files.Source) -> str:
+    """The readings that may be why nothing fits."""
+    return (
+        f" (read with these guesses: {'; '.join(_guesses(source)[:3])})" if source.guesses else ""
+    )
+
+
+def _other_rates(
+    source: annotation_files.Source, videos: list[Video], settings: Decode
+) -> list[str]:
+    """A plain table's frames are the working rate's, and may be meant as those of the files."""
+    if not source.plain or source.timing:
+        return []
+    annotated = set(source.rows["video"])
+    rates = {
+        video.video: rate
+        for video in videos
+        if video.video in annotated and (rate := _own_rate(Path(video.path), settings))
+    }
+    others = {video: rate for video, rate in rates.items() if abs(rate / settings.fps - 1) > 0.01}
+    if not others:
+        return []
+    video, rate = next(iter(others.items()))
+    return [
+        f"{source.path.name}: {len(others)} videos have not {settings.fps:g} frames a second, as worked at; the first "
+        f"is {video}, with {rate:g}: {annotation.hint(source, 'beyond_end', 1, 1)}"
+    ]
+
+
+def _own_rate(path: Path, settings: Decode) -> float | None:
+    """Frames a second of a folder or file before decode; None where it cannot be told."""
+    if settings.frames_fps or not path.is_file():
+        return settings.frames_fps
+    try:
+        return average_rate(path)
+    except InputError:  # listed as broken already
+        return None
 
 
 def _between(source: annotation_files.Source, other: annotation_files.Source) -> list[Fault]:
@@ -262,6 +330,8 @@ def _table(
     rows: Counter[str],
     types: Counter[str],
     faults: list[Fault],
+    hints: dict[str, str],
+    guessed: list[str],
     out: Path | None,
 ) -> str:
     """What was found, and each fault by name, of one kind the first LISTED."""
@@ -278,6 +348,8 @@ def _table(
     for name, meaning in FAULTS.items():
         found = [fault for fault in faults if fault.name == name]
         lines.append(f"{name:14}{len(found):8}  {meaning}")
+        if name in hints:
+            lines.append(f"{'':24}{hints[name]}")
         for fault in found[:LISTED]:
             path = "" if fault.path in fault.what else _below(fault.path, root)
             parts = [part for part in (fault.video, path, fault.what) if part]
@@ -285,6 +357,15 @@ def _table(
         if len(found) > LISTED:
             where = f"all are in {out}" if out else "--out FILE writes them all"
             lines.append(f"{'':24}... and {len(found) - LISTED} more; {where}")
+    if guessed:
+        lines.append(
+            f"{'guessed':14}{len(guessed):8}  readings of the annotation that may be wrong"
+        )
+        lines += [f"{'':24}{line}" for line in guessed[:LISTED]]
+        if len(guessed) > LISTED:
+            lines.append(
+                f"{'':24}... and {len(guessed) - LISTED} more; annotation_audit.csv has all"
+            )
     return "\n".join(lines)
 
 

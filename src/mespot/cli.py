@@ -243,11 +243,12 @@ def _annotation(
 ) -> None:
     """Bring a spreadsheet or CSV to the normal form and write down every decision."""
     from mespot.annotation import annotation
-    from mespot.feature_store import lengths, missing
+    from mespot.datasets.annotation_files import Timing
+    from mespot.feature_store import lengths, missing, timing
 
     known = (lengths(features), missing(features), frames_per_row)
-    parsed = Annotation.parse(settings)
-    annotation(source, *known, out, as_given, audit, parsed, compare)
+    parsed, when = Annotation.parse(settings), Timing(*timing(features))
+    annotation(source, *known, out, as_given, audit, parsed, compare, when)
 
 
 @command("annotation-join")

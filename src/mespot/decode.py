@@ -48,12 +48,7 @@ def decode(source: Path, out: Path, settings: Decode, first: int | None = None) 
         raise InputError(f"{source}: no such video file or folder of frames")
     kept = Kept(source, settings, first)
     frames = progress(kept.pictures(), f"decode {source.name}")
-    try:
-        n = video.write(out, frames, settings.fps, video.fingerprint(source), kept.origin)
-    except av.FFmpegError as error:
-        raise InputError(
-            f"{source}: its pictures cannot be converted ({error.strerror}); export the video again, as H.264"
-        ) from None
+    n = video.write(out, frames, settings.fps, video.fingerprint(source), kept.origin)
     if n < 2:
         out.unlink()
         raise InputError(f"{source}: {n} frame at {settings.fps:g} fps; motion needs at least two")
@@ -103,7 +98,19 @@ class Kept:
             )
         coded = shown.picture.coded
         self.scale = (size[0] / coded[0], size[1] / coded[1])
-        return shown.picture.pixels(self.grey, size)
+        return self._drawn(shown, self.grey, size)
+
+    def _drawn(self, shown: Timed, grey: bool, size: tuple[int, int] | None = None) -> np.ndarray:
+        try:
+            return shown.picture.pixels(grey, size)
+        except (
+            av.FFmpegError,
+            ValueError,
+        ) as error:  # a coding of pixels that ffmpeg cannot convert
+            raise InputError(
+                f"{self.source}: frame {shown.number} cannot be converted ({error}); export the video again, "
+                "as H.264"
+            ) from None
 
     def _followed(self) -> Iterator[tuple[float, Timed]]:
         """What is shown, and when; tells at which rate."""
@@ -131,7 +138,7 @@ class Kept:
                 break
             if shown.time >= due - TOLERANCE:
                 due = shown.time + PROBE
-                boxes = detect_faces(shown.picture.pixels(True))
+                boxes = detect_faces(self._drawn(shown, grey=True))
                 box = faces.person(boxes, self.settings.align.face)
                 if box is not None:
                     return min(1.0, needed(self.settings.align) / float(max(box[2:] - box[:2])))

@@ -79,6 +79,15 @@ def lengths(path: Path) -> dict[str, tuple[str, int]]:
         }
 
 
+def timing(path: Path) -> tuple[float, float]:
+    """Frames a second of a dataset's videos, and when their first is shown, s of the source."""
+    with store.read(path) as file:
+        for videos in file.values():
+            for group in videos.values():
+                return float(group.attrs["fps"]), float(group.attrs.get("start_s", 0))
+    return 1.0, 0.0  # no video: whatever is annotated is left out
+
+
 def missing(path: Path) -> dict[str, str]:
     """The videos that failed, and why, of a feature store."""
     with store.read(path) as file:

@@ -365,7 +365,7 @@ class Dataset(Settings):
         tables = [
             str(path)
             for place in places[:2]
-            for ending in ("xlsx", "xls", "csv")
+            for ending in ("xlsx", "xls", "csv", "tsv", "txt")
             for path in sorted(place.glob(f"[!.~]*.{ending}"))
         ]
         raise InputError(

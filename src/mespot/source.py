@@ -314,7 +314,7 @@ def _opened(path: Path, threads: str, wait: bool) -> Iterator[_File]:
     except av.FFmpegError as error:
         at = f" after {file.packets} frames" if file else ""
         raise InputError(
-            f"{path}: cannot be read as a video{at} ({error.strerror}); copy or export it again"
+            f"{path}: cannot be decoded{at} ({error.strerror}); copy or export the video again"
         ) from None
 
 
@@ -564,6 +564,12 @@ def seconds(path: Path, rate: float | None = None) -> float | None:
     with _opened(path, "AUTO", True) as file:
         length = announced_seconds(file.stream) or (file.container.duration or 0) / av.time_base
         return (length * rate_of(file.stream) / rate if rate else length) or None
+
+
+def average_rate(path: Path) -> float:
+    """Frames/s of a video file by its header. Raises InputError."""
+    with _opened(path, "AUTO", True) as file:
+        return rate_of(file.stream)
 
 
 def sample(path: Path, number: int) -> Iterator[np.ndarray]:
