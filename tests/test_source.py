@@ -11,6 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from mespot import source, video
 from mespot.decode import decode
@@ -395,6 +396,89 @@ def test_a_title_in_another_encoding_is_no_matter(tmp_path):
     path.write_bytes(content[:name] + "中文".encode("gbk") + content[name + 4 :])
     assert shown(path)[0] == list(range(5))
     assert source.seconds(path)
+
+
+@pytest.mark.parametrize(
+    ("ending", "codec"), [("avi", "libx264"), ("asf", "libx264"), ("avi", "mpeg4")]
+)
+def test_containers_that_tell_only_the_order_of_decoding_keep_the_time(tmp_path, ending, codec):
+    """Pictures that rest on later ones are decoded in another order than they are shown in."""
+    path = save(tmp_path / f"v.{ending}", grey(50), codec, bf="2")
+    decode(path, tmp_path / "out.mkv", Decode(fps=RATE))
+    origin = video.info(tmp_path / "out.mkv").origin
+    assert origin.frames == list(range(50))
+    assert origin.unknown == []
+
+
+def test_a_hole_in_a_transport_stream_is_damage(tmp_path):
+    """Decoders make up what is missing; the container says where."""
+    path = save(tmp_path / "v.ts", scrolling(80), g="20", bf="0")
+    original = [one.picture.pixels(True).astype(int) for one in timed_frames(path)]
+    with av.open(str(path)) as file:
+        where = [packet.pos for packet in file.demux(video=0) if packet.size]
+    content = path.read_bytes()
+    path.write_bytes(content[: where[26]] + content[where[31] :])
+    with pytest.raises(InputError, match=r"v\.ts: cannot be decoded at frame 2\d"):
+        shown(path)
+    decode(path, tmp_path / "out.mkv", Decode(fps=RATE, damaged="leave_out"))
+    origin = video.info(tmp_path / "out.mkv").origin
+    assert set(range(26, 40)) <= {*origin.unknown} <= set(range(24, 40))
+    read = list(video.read(tmp_path / "out.mkv"))
+    for k in {*range(80)} - {*origin.unknown}:
+        assert np.abs(read[k][..., 0].astype(int) - original[k]).mean() < 2
+
+
+def test_damage_in_the_first_picture_is_named(tmp_path):
+    path = save(tmp_path / "v.avi", scrolling(10), "mjpeg", pixel="yuvj420p")
+    with av.open(str(path)) as file:
+        first = next(packet.pos for packet in file.demux(video=0))
+    content = bytearray(path.read_bytes())
+    content[first + 20 : first + 400] = bytes(380)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"v\.avi: cannot be decoded at frame 0"):
+        shown(path)
+    assert len(shown(path, leave_out=True)[0]) == 9
+
+
+def test_the_stream_that_lasts_is_taken(tmp_path):
+    """A larger one of one picture is a cover, though nothing calls it so."""
+    path = tmp_path / "v.mkv"
+    with av.open(str(path), "w") as file:
+        streams = [file.add_stream(codec, rate=RATE) for codec in ("mjpeg", "mpeg4")]
+        for stream, size, form in zip(streams, (200, 64), ("yuvj420p", "yuv420p"), strict=True):
+            stream.width, stream.height, stream.pix_fmt = size, size, form
+            stream.bit_rate = 4_000_000
+        for k, frame in enumerate(grey(25, 64, 64)):
+            picture = av.VideoFrame.from_ndarray(np.stack([frame] * 3, 2), format="rgb24")
+            if k == 0:
+                file.mux([*streams[0].encode(picture.reformat(200, 200)), *streams[0].encode()])
+            picture.pts, picture.time_base = k, Fraction(1, RATE)
+            file.mux(streams[1].encode(picture))
+        file.mux(streams[1].encode())
+    assert shown(path)[0] == list(range(25))
+
+
+def test_pictures_of_photo_cameras_are_turned(tmp_path):
+    """Motion JPEG of JPEGs with EXIF, which PyAV cannot name."""
+    frame = np.full((48, 64, 3), 20, np.uint8)
+    frame[:24] = 220
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned clockwise: what is at the top comes to the right
+    path = tmp_path / "v.mjpeg"
+    with open(path, "wb") as file:
+        for _ in range(5):
+            Image.fromarray(frame).save(file, "JPEG", exif=exif)
+    picture = next(timed_frames(path)).picture
+    assert picture.size == (48, 64)
+    pixels = picture.pixels(True)
+    assert pixels[:, :20].mean() < 60 < 180 < pixels[:, 28:].mean()
+
+
+def test_a_name_is_no_protocol(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save(Path("a.mp4"), grey(5))
+    save(Path("b.mp4"), grey(9)).rename("concat:a.mp4")
+    assert len(shown(Path("concat:a.mp4"))[0]) == 9
 
 
 @pytest.mark.parametrize(

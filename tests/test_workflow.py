@@ -340,6 +340,6 @@ def test_an_annotation_that_would_stop_training_stops_the_run_before_its_first_j
     stopped = workflow.run("--keep-going")
     assert stopped.returncode != 0
     said = stopped.stdout + stopped.stderr
-    assert "a.csv: row 2: type 'makro'; one of" in said
+    assert "a.csv: row 2: type 'makro'; macro or micro was expected" in said
     assert "Traceback" not in said
     assert not (workflow.results / "own").exists()

@@ -44,7 +44,7 @@ def decode(source: Path, out: Path, settings: Decode, first: int | None = None) 
     like neither. With `settings.align` they are shrunk to what its crop needs, and grey if its detector
     is. Raises InputError.
     """
-    if not source.exists():
+    if not (source.is_file() or source.is_dir()):
         raise InputError(f"{source}: no such video file or folder of frames")
     kept = Kept(source, settings, first)
     frames = progress(kept.pictures(), f"decode {source.name}")

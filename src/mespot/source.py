@@ -34,7 +34,7 @@ from mespot.frames import sample as sample_frames
 EARLY = 0.5
 # A frame that comes so much later than its neighbours tell is behind a gap, in their distances and in s.
 # A gap of more than LONGEST is no camera's: the timestamps are wrong, or something was cut out.
-LATE, SHORTEST, LONGEST = 2.5, 0.15, 10.0
+LATE, SHORTEST, LONGEST = 2.5, 0.15, 30.0
 # Timestamps that go back by more begin another recording, s; what follows such a cut is not known for a
 # time that `mdmo` does not bridge.
 JITTER, AFTER_CUT = 0.5, 0.25
@@ -51,7 +51,11 @@ FASTEST = 20_000  # frames/s of cameras; headers of .dv and others hold their cl
 # Bytes with which a file begins, by which a second one in it is known.
 SIGNATURE = 12
 # Of formats (as ffmpeg names them) of which it reads the first recording alone.
-ENDS_WITH_THE_FIRST = ("mp4", "flv", "asf")
+ENDS_WITH_THE_FIRST = ("mp4", "flv", "asf", "nut")
+# Of those that may begin anywhere, so that a broken beginning is a cut and no damage.
+STREAMS = ("mpegts", "mpeg", "h264", "hevc", "m4v", "obu")
+TORN = 3  # packets from one that is called corrupt to where something is missing, at most
+STANDING = 10  # pictures of one instant, in which no timestamps are
 
 
 class Picture(NamedTuple):
@@ -91,7 +95,11 @@ class Picture(NamedTuple):
 
         Selfies may be mirrored: left and right would change places, and with them the sides of AUs.
         """
-        matrix = self.frame.side_data.get(SideData.DISPLAYMATRIX)
+        try:
+            matrix = self.frame.side_data.get(SideData.DISPLAYMATRIX)
+        except ValueError:  # beside data that PyAV does not know, EXIF say
+            turns = round(self.frame.rotation / 90) % 4  # counter-clockwise
+            return turns % 2 == 1, turns in (2, 3), turns in (1, 2)
         if matrix is None:
             return False, False, False
         # Rows (a, b, u), (c, d, v), (x, y, w) of 16.16 fixed point: x' = a x + c y, y' = b x + d y.
@@ -127,15 +135,25 @@ class Timed(NamedTuple):
     known: bool = True  # False in a gap, where the last picture stands still, and after a cut
 
 
-class Decoded(NamedTuple):
-    """A frame as it comes out of the file."""
+class Coded(NamedTuple):
+    """Where a picture stands in its file."""
 
-    number: int  # from 0, of those that could be decoded
+    index: int  # in the order of decoding
+    recording: int  # of those that are joined in it
+    key: bool
+
+
+class Decoded(NamedTuple):
+    """A picture that could be decoded, or the end of the file."""
+
+    number: int  # from 0
+    lost: int  # how many before it could not be decoded
     time: float | None  # s, as the file says
-    frame: av.VideoFrame | None  # None: the end of the file
+    order: float | None  # s, the time of decoding, which goes forward where `time` is made up
+    recording: int
+    frame: av.VideoFrame | None  # None: the end
     aspect: float
     length: float  # s, of a frame as the header says
-    lost: int  # how many before it seem not to have been decoded
 
 
 # What is said of a file: its path and the message.
@@ -170,7 +188,7 @@ def timed_frames(
         time = clock.time(decoded)
         if clock.missing:
             gaps.append((clock.step - clock.usual, clock.number))
-            yield last._replace(time=last.time + clock.usual, known=False)
+            yield last._replace(time=min(last.time + clock.usual, time), known=False)
         if decoded.frame is not None:
             picture = Picture(decoded.frame, decoded.aspect)
             last = Timed(time, clock.number, picture, clock.known)
@@ -192,51 +210,50 @@ class _Clock:
         self.steps: deque[float] = deque(maxlen=NEIGHBOURS)
         self.usual = self.step = self.shift = 0.0  # s; how long a frame lasts, since the last one
         self.now: float | None = None
-        self.said: float | None = None  # s, what the file says
-        self.number = self.lost = 0
+        self.number = self.lost = self.standing = self.recording = 0
+        self.order: float | None = None  # of the first frame
+        self.by_order = False
         self.missing = False  # whether something is missing before the frame
         self.cut = -AFTER_CUT
 
     def time(self, decoded: Decoded) -> float:
         """When a frame is shown. Raises InputError for a jump that no camera makes."""
         self.usual = median(self.steps) if self.steps else decoded.length
-        self.lost += self._lost(decoded)
+        self.lost += decoded.lost
         number, self.number = self.number, decoded.number + self.lost
         before, self.now = self.now, self._now(decoded)
-        self.said = decoded.time
         if before is None:
+            self.order = decoded.order
             return self.now
         self.step = self.now - before
-        if decoded.lost:
-            self.missing = self.step > 1.5 * self.usual
-            return self.now
-        if self.step > LONGEST and not self.rate:
+        self.standing = self.standing + 1 if not self.step else 0
+        if self.standing == STANDING:
+            raise InputError(
+                f"{self.path}: its timestamps stand still at frame {self.number}; export the video again, or "
+                "give frames_fps"
+            )
+        late = max(LATE * self.usual, SHORTEST)
+        self.missing = bool(decoded.lost) or (
+            self.step > late and bool(self.steps) and not self.rate
+        )
+        if self.step > LONGEST and self.missing and not decoded.lost:
             raise InputError(
                 f"{self.path}: between frames {number} and {self.number} {self.step:.1f} s pass by its "
                 f"timestamps; at most {LONGEST:g} s were expected: cut the video there, or give frames_fps if the "
                 "timestamps are wrong"
             )
-        late = max(LATE * self.usual, SHORTEST)
-        self.missing = self.step > late and bool(self.steps) and not self.rate
-        if self.step > 0:
+        if self.step > 0 and not decoded.lost:
             self.steps.append(self.step)
         return self.now
-
-    def _lost(self, decoded: Decoded) -> int:
-        """How many frames could not be decoded, by the time that they took if that is known."""
-        if not decoded.lost or decoded.time is None or self.said is None:
-            return decoded.lost
-        length = decoded.length if self.rate else self.usual
-        return max(0, round((decoded.time - self.said) / length) - 1)
 
     @property
     def known(self) -> bool:
         return self.now >= self.cut + AFTER_CUT - 1e-6
 
     def _now(self, decoded: Decoded) -> float:
-        after = 0.0 if self.now is None else self.now + self.usual
         if self.rate:
             return self.number / self.rate
+        after = 0.0 if self.now is None else self.now + self.usual
         if decoded.time is None:
             if self.now is None:
                 self.say(
@@ -253,52 +270,54 @@ class _Clock:
                     f"its picture begins {decoded.time:.2f} s after the file does, as players show it: times count "
                     "from the first picture",
                 )
-        now = decoded.time + self.shift
-        if self.now is None or now >= self.now - 1e-6:
-            return now
-        if self.now - now > JITTER:
+            return 0.0
+        said = decoded.order if self.by_order else decoded.time
+        if said is None:  # at the end nothing is decoded any more
+            return after
+        now = said + self.shift
+        if decoded.recording != self.recording:
+            self.recording, self.cut = decoded.recording, after
             self.say(
                 self.path,
                 f"its timestamps start again at frame {self.number}, as in two recordings joined: the "
                 f"clock goes on, and {AFTER_CUT:g} s are left out of spotting",
             )
-            self.cut = after
-        self.shift += after - now
-        return after
+            self.shift += after - now
+            return after
+        if now < self.now and not self.by_order and None not in (decoded.order, self.order):
+            # So it told only the order of decoding.
+            self.by_order, self.shift = True, -self.order
+            now = decoded.order + self.shift
+        return max(now, self.now)
 
 
 def _decoded(path: Path, leave_out: bool, say: Say) -> Iterator[Decoded]:
-    """The frames of a file that can be decoded, and its end. Raises InputError."""
+    """The pictures of a file that can be decoded, and its end. Raises InputError."""
     for threads, wait in ATTEMPTS[leave_out:]:
-        number = skipped = lost = 0
-        begun = False
+        number = skipped = 0
         with _opened(path, threads, wait) as file:
-            for frame in file.frames():
-                if frame is None and begun and not leave_out:
+            for frame, coded in file.frames():
+                if frame is None and threads == "AUTO" and not number:
+                    break
+                if frame is None and not leave_out and (number or not file.a_stream):
                     raise InputError(
                         f"{path}: cannot be decoded at frame {number}; copy or export the video again, or set "
                         "decode.damaged to leave_out"
                     )
-                if frame is None and not begun and threads == "AUTO":
-                    break
                 if frame is None:
-                    skipped, lost = skipped + (not begun), lost + begun
+                    skipped += not number
                     continue
-                if not begun and (skipped := skipped + file.waited):
+                if not number and (skipped := skipped + file.waited):
                     say(
                         path,
-                        f"{skipped} frames before the first that can be decoded are skipped, as it begins "
-                        "between key frames: cut without re-encoding?",
+                        f"{skipped} frames before the first that can be decoded are skipped: is it damaged, or cut "
+                        "between key frames without re-encoding?",
                     )
-                begun = True
-                yield Decoded(
-                    number, file.seconds(frame.pts), frame, file.aspect, file.length, lost
-                )
-                lost, number = 0, number + 1
-            if begun:
+                yield file.decoded(number, frame, coded)
+                number += 1
+            if number:
                 file.check_whole(number)
-                end = file.end if lost else None  # else a frame's length after the last
-                yield Decoded(number, end, None, file.aspect, file.length, lost)
+                yield file.the_end(number)
                 return
     raise InputError(f"{path}: no frame in it can be decoded; copy or export the video again")
 
@@ -308,7 +327,8 @@ def _opened(path: Path, threads: str, wait: bool) -> Iterator[_File]:
     """Raises InputError for what ffmpeg cannot read."""
     file = None
     try:
-        with av.open(str(path), metadata_errors="replace") as container:
+        # Not as it is given: `concat:a.mp4` would be a protocol of ffmpeg's.
+        with av.open(str(path.absolute()), metadata_errors="replace") as container:
             file = _File(path, container, threads, wait)
             yield file
     except av.FFmpegError as error:
@@ -325,22 +345,31 @@ class _File:
         self, path: Path, container: av.container.InputContainer, threads: str, wait: bool
     ) -> None:
         self.path, self.container = path, container
-        self.fast, self.wait, self.begun = threads == "AUTO", wait, False
+        self.fast, self.wait = threads == "AUTO", wait
+        self.a_stream = any(name in container.format.name for name in STREAMS)
         self.stream = picture_of(container, path)
         self.stream.thread_type = threads
         self.stream.codec_context.options = {"err_detect": "explode"}
+        # Some containers tell only in which order to decode, which is another where pictures rest on later ones.
+        reordered = self.stream.codec_context.has_b_frames
+        self.only_order = bool(reordered) and container.format.name in ("avi", "asf")
         self.length = 1 / rate_of(self.stream)
         self.start = (container.start_time or 0) / av.time_base
-        self.packets = self.waited = 0  # of the picture; those before the first key frame
         self.read = 0  # bytes
-        self.end = self.reach = (
-            0.0  # s, to which the picture reaches, and whatever reaches farthest
-        )
-        self.keys: list[int] = []  # pts of key frames
-        self.broken: list[int] = []  # pts from which on all is wrong until the next key frame
+        self.end = self.reach = 0.0  # s, to which the picture reaches, and the farthest of all
+        self.packets = self.waited = 0  # of the picture; those before the first key frame
+        self.coded = Coded(-1, 0, False)  # the last packet of the picture
+        self.order: int | None = None  # its time of decoding
+        self.unseen: dict[int, Coded] = {}  # packets whose pictures are not shown yet, by their pts
+        self.keys: list[tuple[int, int | None]] = []  # index and pts of key frames
+        self.breaks: list[int] = []  # indices from which on all is wrong until the next key frame
+        self.begun = self.damaged = False
+        self.torn: int | None = None  # index of a packet of which a part is missing
+        self.bad = 0  # pictures that were wrong since the last right one
 
-    def frames(self) -> Iterator[av.VideoFrame | None]:
-        """In the order in which they are shown; None for one that is damaged or rests on such a one."""
+    def frames(self) -> Iterator[tuple[av.VideoFrame | None, Coded]]:
+        """Pictures in the order in which they are shown; None for one that is damaged or rests on damage."""
+        held: list[tuple[av.VideoFrame, Coded | None]] = []
         for packet in self.container.demux():
             self._follow(packet)
             if packet.stream is not self.stream:
@@ -348,24 +377,54 @@ class _File:
             if self.wait and packet.size and not self.keys:
                 self.waited += 1
                 continue
+            coded = self.coded
             try:
                 frames = packet.decode()
-            except av.InvalidDataError:
+            except av.FFmpegError:
                 # Behind the first key frame of a cut the decoder misses what it does not need.
-                if self.fast or self.begun or packet.is_keyframe:
-                    self._break(packet.pts)
-                    yield None
+                if self.fast or self.begun or coded.key:
+                    self._break(coded.index)
+                    yield None, coded
                 continue
-            for frame in frames:
+            held += [(frame, self.unseen.pop(frame.pts, None)) for frame in frames]
+            if (
+                self.torn is not None and packet.size
+            ):  # whether they are right the next packets tell
+                continue
+            for frame, own in held:
                 if frame.is_corrupt:
-                    self._break(frame.pts)
-                whole = self._whole(frame)
+                    self._break(own.index if own else coded.index)
+                whole = self._whole(frame, own)
+                if not (whole or self.begun or self.fast) and self._leads(frame):
+                    self.waited += 1
+                    continue
                 self.begun |= whole
-                yield frame if whole else None
+                self.bad += not whole
+                yield frame if whole else None, own or coded
+            held = []
 
-    def seconds(self, pts: int | None) -> float | None:
-        """On the file's clock, which begins with whatever in it begins first."""
-        return None if pts is None else float(pts * self.stream.time_base) - self.start
+    def decoded(self, number: int, frame: av.VideoFrame, coded: Coded) -> Decoded:
+        """A picture and what the file says of it. To be asked in the order of showing."""
+        before = [
+            pts
+            for pts, other in self.unseen.items()
+            if frame.pts is not None and (other.recording, pts) < (coded.recording, frame.pts)
+        ]
+        for pts in before:
+            del self.unseen[pts]
+        lost = len(before) + self.bad if number and self.damaged else 0
+        self.bad = 0
+        order = self.seconds(frame.dts)
+        time = order if self.only_order else self.seconds(frame.pts)
+        return Decoded(number, lost, time, order, coded.recording, frame, self.aspect, self.length)
+
+    def the_end(self, number: int) -> Decoded:
+        lost = len(self.unseen) + self.bad if self.damaged else 0
+        time = (
+            self.end if lost and self.keys[-1][1] is not None else None
+        )  # else a frame's length after the last
+        recording = self.coded.recording
+        return Decoded(number, lost, time, None, recording, None, self.aspect, self.length)
 
     @property
     def aspect(self) -> float:
@@ -407,7 +466,12 @@ class _File:
                 "only the first can be read: join them with ffmpeg, or give each as a file"
             )
 
+    def seconds(self, time: int | None) -> float | None:
+        """On the file's clock, which begins with whatever in it begins first."""
+        return None if time is None else float(time * self.stream.time_base) - self.start
+
     def _follow(self, packet: av.Packet) -> None:
+        """Take down where a packet stands, and how far it reaches."""
         if not packet.size:
             return
         if packet.pos is not None:
@@ -419,31 +483,54 @@ class _File:
         if packet.stream is not self.stream:
             return
         self.packets += 1
+        index, recording, _ = self.coded
+        if packet.dts is not None:
+            # Another recording goes back in the time of decoding; what is out of order does not.
+            back = self.order is not None and (self.order - packet.dts) * packet.time_base > JITTER
+            recording, self.order = recording + back, packet.dts
+        # A transport stream calls corrupt what lies just before a hole, and before another recording.
+        if recording != self.coded.recording:
+            self.torn = None
+        elif self.torn is not None and index + 1 - self.torn == TORN:
+            self._break(self.torn)
+            self.torn = None
+        self.coded = Coded(index + 1, recording, packet.is_keyframe)
+        if packet.is_corrupt:
+            self.torn = index + 1
         if times:
             self.end = max(self.end, end)
+        if packet.pts is not None and not packet.is_discard:
+            self.unseen[packet.pts] = self.coded
         if packet.is_keyframe:
-            pts = packet.pts or 0
-            if self.keys and pts < self.keys[-1]:  # another recording
-                self.keys, self.broken = [], []
-            self.keys.append(pts)
+            self.keys.append((index + 1, packet.pts))
 
-    def _break(self, pts: int | None) -> None:
-        self.broken.append(pts if pts is not None else self.keys[-1] if self.keys else 0)
+    def _break(self, index: int) -> None:
+        self.breaks.append(index)
+        self.damaged = True
 
-    def _whole(self, frame: av.VideoFrame) -> bool:
-        """Whether a frame is right: after an error all are wrong until the next key frame is shown."""
-        if not self.broken:
+    def _leads(self, frame: av.VideoFrame) -> bool:
+        """Whether a picture is shown before the file's first key frame: it rests on one that was cut off."""
+        first = self.keys[0][1] if self.keys else None
+        return first is not None and frame.pts is not None and frame.pts < first
+
+    def _whole(self, frame: av.VideoFrame, coded: Coded | None) -> bool:
+        """Whether a picture is right. After damage all are wrong that are decoded before the next key
+        frame, and those decoded after it that are shown before it."""
+        if not self.breaks:
             return True
-        if frame.pts is None:
-            self.broken = [] if frame.key_frame and not frame.is_corrupt else self.broken
-            return not self.broken
-        following = [bisect_right(self.keys, since) for since in self.broken]
-        self.broken = [
-            since
-            for since, k in zip(self.broken, following, strict=True)
-            if k == len(self.keys) or frame.pts < self.keys[k]
-        ]
-        return all(frame.pts < since for since in self.broken)
+        if coded is None:
+            self.breaks = [] if frame.key_frame and not frame.is_corrupt else self.breaks
+            return not self.breaks
+        whole, lasting = True, []
+        for index in self.breaks:
+            k = bisect_right(self.keys, index, key=lambda key: key[0])
+            following = self.keys[k] if k < len(self.keys) else None
+            healed = following and coded.index >= following[0] and frame.pts >= following[1]
+            whole &= coded.index < index or bool(healed)
+            if not healed:
+                lasting.append(index)
+        self.breaks = lasting
+        return whole
 
 
 def _deinterlaced(frames: Iterable[Decoded], parity: str | None) -> Iterator[Decoded]:
@@ -495,7 +582,7 @@ def _combing(path: Path, say: Say) -> str | None:
     with _opened(path, "AUTO", True) as file:
         if file.stream.height not in INTERLACED:
             return None
-        whole = (frame for frame in file.frames() if frame is not None)
+        whole = (frame for frame, _ in file.frames() if frame is not None)
         for frame in islice(whole, LOOKED_AT):
             if frame.interlaced_frame:
                 return None
@@ -519,7 +606,10 @@ def _combing(path: Path, say: Say) -> str | None:
 
 
 def picture_of(container: av.container.InputContainer, path: Path) -> av.VideoStream:
-    """The video stream with the most pixels that is no cover or thumbnail. Raises InputError."""
+    """The video stream that players show: ffmpeg's best, but for covers, thumbnails and what ends early.
+
+    Raises InputError.
+    """
     apart = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
     moving = [stream for stream in container.streams.video if not stream.disposition & apart]
     # One whose codec ffmpeg does not know has none.
@@ -527,7 +617,14 @@ def picture_of(container: av.container.InputContainer, path: Path) -> av.VideoSt
     if not streams:
         but = "codec that can be decoded" if moving else "video stream"
         raise InputError(f"{path}: no {but} in it; a video was expected: export it again, as H.264")
-    return max(streams, key=lambda stream: stream.width * stream.height)
+    lengths = [announced_seconds(stream) or 0.0 for stream in streams]
+    lasting = [
+        stream
+        for stream, length in zip(streams, lengths, strict=True)
+        if 2 * length >= max(lengths)
+    ]
+    best = container.streams.best("video")
+    return best if best in lasting else lasting[0]
 
 
 def rate_of(stream: av.VideoStream) -> float:
