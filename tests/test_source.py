@@ -181,7 +181,7 @@ def test_the_whole_display_matrix_counts(tmp_path, matrix, upright):
 
 
 @pytest.mark.parametrize(
-    ("aspect", "size"), [((4, 3), (85, 48)), ((8, 9), (64, 54)), ((1, 100), (64, 48))]
+    ("aspect", "size"), [((4, 3), (85, 48)), ((8, 9), (64, 54)), ((10, 1), (64, 48))]
 )
 def test_pixels_become_square(tmp_path, aspect, size):
     """None of the picture's sides is shortened; what no camera has is not believed."""
@@ -370,6 +370,7 @@ def test_the_last_frame_lasts_as_long_as_its_neighbours(tmp_path):
     path = save(tmp_path / "v.dv", [np.full((576, 720), 90, np.uint8)] * 10, "dvvideo")
     with av.open(str(path)) as file:
         assert file.streams.video[0].average_rate > 1000
+    assert source.average_rate(path) == 25
     times = shown(path)[1]
     assert times[-1] == pytest.approx(0.4)
     assert all(b - a == pytest.approx(0.04) for a, b in pairwise(times))
@@ -479,6 +480,131 @@ def test_a_name_is_no_protocol(tmp_path, monkeypatch):
     save(Path("a.mp4"), grey(5))
     save(Path("b.mp4"), grey(9)).rename("concat:a.mp4")
     assert len(shown(Path("concat:a.mp4"))[0]) == 9
+
+
+def told(clock: source._Clock, number: int, time: float, order: float | None = None) -> float:
+    """When a clock shows a frame of which a file tells these times."""
+    return clock.time(source.Decoded(number, 0, time, order, 0, None, 1.0, 1 / RATE))
+
+
+def test_a_clock_goes_by_the_order_of_decoding_where_times_are_made_up():
+    clock = source._Clock(Path("v.mp4"), None, source.silent)
+    made_up = [2, 3, 4, 6, 5, 7, 9, 8, 11, 10, 12]
+    shown_at = [told(clock, k, time / RATE, k / RATE) * RATE for k, time in enumerate(made_up)]
+    assert shown_at == pytest.approx([0, 1, 2, 4, 4, 5, 6, 7, 8, 9, 10])
+    # And never goes back, whatever a file says.
+    assert told(clock, 11, 0.1, 0.1) * RATE == pytest.approx(10)
+
+
+def test_a_clock_that_stands_still_is_named():
+    clock = source._Clock(Path("v.mxf"), None, source.silent)
+    told(clock, 0, 1.0)
+    with pytest.raises(
+        InputError, match=r"v\.mxf: its timestamps stand still at frame \d+; .*frames_fps"
+    ):
+        [told(clock, k, 1.0) for k in range(1, 50)]
+
+
+@pytest.mark.parametrize(
+    ("ending", "codec", "pixel"), [("avi", "mjpeg", "yuvj420p"), ("mov", "png", "rgb24")]
+)
+def test_numbers_go_on_behind_a_frame_that_is_lost(tmp_path, ending, codec, pixel):
+    path = save(tmp_path / f"v.{ending}", scrolling(10), codec, pixel=pixel)
+    with av.open(str(path)) as file:
+        where = [packet.pos for packet in file.demux(video=0) if packet.size]
+    content = bytearray(path.read_bytes())
+    content[where[4] + 30 : where[4] + 500] = bytes(470)
+    path.write_bytes(content)
+    decode(path, tmp_path / "out.mkv", Decode(fps=RATE, damaged="leave_out"))
+    origin = video.info(tmp_path / "out.mkv").origin
+    assert origin.frames == [0, 1, 2, 3, 3, 5, 6, 7, 8, 9]
+    assert origin.unknown == [4]
+
+
+@pytest.mark.parametrize("at", [26, 29, 30, 31, 33])
+def test_what_rests_on_damage_is_left_out(tmp_path, at):
+    """Pictures that rest on later ones are decoded behind them and shown before them."""
+    path = save(tmp_path / "v.mp4", scrolling(75), g="25", bf="3")
+    original = [one.picture.pixels(True).astype(int) for one in timed_frames(path)]
+    with av.open(str(path)) as file:
+        coded = [bytes(packet) for packet in file.demux(video=0) if packet.size]
+    whole = path.read_bytes()
+    begin, size = whole.index(coded[at]), len(coded[at])
+    content = bytearray(whole)
+    content[begin + size // 3 : begin + size - 2] = RNG.bytes(size - 2 - size // 3)
+    path.write_bytes(content)
+    decode(path, tmp_path / "out.mkv", Decode(fps=RATE, damaged="leave_out"))
+    origin = video.info(tmp_path / "out.mkv").origin
+    read = [frame[..., 0].astype(int) for frame in video.read(tmp_path / "out.mkv")]
+    assert origin.frames[50:] == list(range(50, 75))
+    known = {*range(75)} - {*origin.unknown}
+    assert len(known) > 50
+    assert all(np.abs(read[k] - original[k]).mean() < 2 for k in known)
+
+
+def test_an_mp4_that_lacks_its_last_frames_is_cut_off(tmp_path):
+    path = save(tmp_path / "v.mp4", scrolling(50), bf="0")
+    whole = tmp_path / "w.mp4"
+    with (
+        av.open(str(path)) as old,
+        av.open(str(whole), "w", options={"movflags": "faststart"}) as new,
+    ):
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for packet in old.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                new.mux(packet)
+    with av.open(str(whole)) as file:
+        where = [packet.pos for packet in file.demux(video=0) if packet.size]
+    whole.write_bytes(whole.read_bytes()[: where[-3]])
+    with pytest.raises(InputError, match=r"w\.mp4.*cut off"):
+        shown(whole)
+
+
+def test_an_avi_is_as_long_as_its_header_says(tmp_path):
+    """Its index, made again, counts just what is there."""
+    path = save(tmp_path / "v.avi", scrolling(50), "mpeg4")
+    with av.open(str(path)) as file:
+        where = [packet.pos for packet in file.demux(video=0) if packet.size]
+    path.write_bytes(path.read_bytes()[: where[25] - 8])
+    with pytest.raises(
+        InputError, match=r"v\.avi: ends after 1\.0 s .*announces 2\.0 s: it is cut"
+    ):
+        shown(path)
+
+
+def test_a_tag_that_was_left_from_before_a_cut_is_not_believed(tmp_path):
+    path = save(tmp_path / "v.mkv", grey(25), "mpeg4")
+    tag = b"00:00:01.000000000"
+    content = path.read_bytes()
+    assert tag in content
+    path.write_bytes(content.replace(tag, b"00:00:09.000000000"))
+    assert shown(path)[0] == list(range(25))
+
+
+def test_a_stream_that_begins_in_the_middle_of_a_picture_is_a_cut(tmp_path, capsys):
+    whole = save(tmp_path / "whole.mpg", combed(36), "mpeg2video", g="12").read_bytes()
+    third = len(whole) // 2048 // 3 * 2048
+    path = tmp_path / "v.mpg"
+    path.write_bytes(whole[:2048] + whole[third:])
+    assert 10 < len(shown(path)[0]) < 26
+    assert "are skipped" in capsys.readouterr().err
+
+
+def test_sound_with_a_cover_is_no_video(tmp_path):
+    path = tmp_path / "v.mp4"
+    with av.open(str(path), "w") as file:
+        cover = file.add_stream("mjpeg", rate=RATE)
+        cover.width, cover.height, cover.pix_fmt = 64, 64, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        voice = file.add_stream("aac", rate=8000, layout="mono")
+        picture = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")
+        file.mux([*cover.encode(picture), *cover.encode()])
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        silence.sample_rate, silence.pts = 8000, 0
+        file.mux([*voice.encode(silence), *voice.encode()])
+    with pytest.raises(InputError, match=r"v\.mp4: no video stream in it"):
+        shown(path)
 
 
 @pytest.mark.parametrize(

@@ -395,9 +395,6 @@ class _File:
                 if frame.is_corrupt:
                     self._break(own.index if own else coded.index)
                 whole = self._whole(frame, own)
-                if not (whole or self.begun or self.fast) and self._leads(frame):
-                    self.waited += 1
-                    continue
                 self.begun |= whole
                 self.bad += not whole
                 yield frame if whole else None, own or coded
@@ -507,11 +504,6 @@ class _File:
     def _break(self, index: int) -> None:
         self.breaks.append(index)
         self.damaged = True
-
-    def _leads(self, frame: av.VideoFrame) -> bool:
-        """Whether a picture is shown before the file's first key frame: it rests on one that was cut off."""
-        first = self.keys[0][1] if self.keys else None
-        return first is not None and frame.pts is not None and frame.pts < first
 
     def _whole(self, frame: av.VideoFrame, coded: Coded | None) -> bool:
         """Whether a picture is right. After damage all are wrong that are decoded before the next key
