@@ -538,7 +538,7 @@ def test_what_rests_on_damage_is_left_out(tmp_path, at):
     read = [frame[..., 0].astype(int) for frame in video.read(tmp_path / "out.mkv")]
     assert origin.frames[50:] == list(range(50, 75))
     known = {*range(75)} - {*origin.unknown}
-    assert len(known) > 50
+    assert len(known) >= 50
     assert all(np.abs(read[k] - original[k]).mean() < 2 for k in known)
 
 
