@@ -4,6 +4,8 @@ PYTHON ?= python3
 # As it is outside, where `python3` is not the environment's own.
 OUTSIDE := $(PATH)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Or uv would install into the environment that is active, and take out of it what is not listed here.
+unexport VIRTUAL_ENV CONDA_PREFIX
 
 # Where there is no home folder to keep caches in, pip's, uv's and matplotlib's are kept here.
 ifneq ($(shell f="$${XDG_CACHE_HOME:-$${HOME:-/dev/null}/.cache}"; mkdir -p "$$f" 2>/dev/null && test -w "$$f" && echo yes),yes)
@@ -64,8 +66,8 @@ ifneq ($(FITS),yes)
 	@PATH="$(OUTSIDE)" $(PYTHON) -m venv --clear .venv
 endif
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv
-	.venv/bin/uv pip sync --quiet --compile-bytecode envs/requirements.txt
-	.venv/bin/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	.venv/bin/uv pip sync --python .venv/bin/python --quiet --compile-bytecode envs/requirements.txt
+	.venv/bin/uv pip install --python .venv/bin/python --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
 clean:  ## all results (not the environment)

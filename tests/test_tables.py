@@ -108,7 +108,8 @@ def workbook(path: Path, rows, merged=(), **others) -> Path:
         (text().replace("007", ",".join(COLUMNS) + "\n007"), ["header_again"]),
         (text() + "008,three,,,,,\n", ["no_expression"]),
         (text() + "008,three,NA,-,nan,None,#N/A\n", ["no_expression"]),
-        (text(rows=([*COLUMNS, "of\nwhom"], *([*row, '"a\nb"'] for row in ROWS))).replace("of\nwhom", '"of\nwhom"'), []),
+        (text() + "008,three,macro,0,0,0,\n", ["no_expression"]),
+        (text(rows=([*COLUMNS, "of\nwhom"], *([*row, '"a\nb"'] for row in ROWS))).replace("of\nwhom", '"of\nwhom"'), ["not_read"]),
     ],
 )  # fmt: skip
 def test_the_same_rows_from_each_text(tmp_path, content, said):

@@ -71,9 +71,9 @@ Name = Annotated[str, AfterValidator(_name)]
 
 
 class Config(Settings):
-    results: Annotated[str, AfterValidator(lambda path: str(Path(of_this_system(path))))] = (
-        "results"
-    )
+    results: Annotated[
+        str, AfterValidator(lambda path: str(Path(of_this_system(path)).expanduser()))
+    ] = "results"
     video: str | None = None
     own: Own = Own()
     datasets: dict[Name, Dataset]

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from mespot.datasets.endings import IMAGES, has_pages, visible
+from mespot.datasets.endings import IMAGES, has_pages, unfinished, visible
 from mespot.errors import InputError
 
 # Modes of images (as PIL names them) of 8 bits, which become grey or RGB.
@@ -75,7 +75,11 @@ def frame_files(folder: Path, first: int | None = None, ordered: bool = False) -
     number or a number is missing or there twice. With `ordered` the numbers need not follow one
     another: the files come in the natural order of their whole names (img_2, img_10).
     """
-    images = [path for path in visible(folder) if path.suffix.lower() in IMAGES]
+    images = [
+        path
+        for path in visible(folder)
+        if path.suffix.lower() in IMAGES and not unfinished(path.name)
+    ]
     if len(images) == 1 and first is None:
         return images
     files = sorted(images, key=_natural if ordered else lambda path: (_number(path), path))
@@ -99,6 +103,11 @@ def _must_follow(folder: Path, files: list[Path], known: bool) -> None:
     wrong = next((k for k, step in enumerate(steps) if step != 1), None)
     if wrong is None:
         return
+    if 2 * steps.count(0) >= len(files) - 1:
+        raise InputError(
+            f"{folder}: two pictures of most numbers ({', '.join(path.name for path in files[:4])}), as of two "
+            "cameras: leave one set in the folder"
+        )
     usual, times = min(Counter(steps).items(), key=lambda step: (-step[1], step[0]))
     most_alike = max(Counter("".join(_parts(path)[:-2]) for path in files).values())
     if not known and (usual != 1 or 2 * most_alike <= len(files)):

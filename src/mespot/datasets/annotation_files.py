@@ -49,23 +49,50 @@ SYNONYMS = {
     "subject": (
         "subjectid",
         "subjectno",
+        "subjectnr",
+        "subjectnumber",
+        "subjectname",
+        "subj",
         "participant",
         "participantid",
+        "participantno",
         "person",
+        "personid",
+        "pid",
+        "受试者",
         "被试",
         "被试编号",
     ),
     "video": ("videoname", "videoid", "videofile", "filename", "file", "视频", "视频名", "文件名"),
     "type": ("typeidx", "expressiontype", "类型", "表情类型"),
-    "onset": ("onsetframe", "start", "startframe", "begin", "beginframe", "起始帧", "开始帧"),
-    "apex": ("apexframe", "peak", "peakframe", "顶点帧", "峰值帧"),
-    "offset": ("offsetframe", "end", "endframe", "stop", "stopframe", "结束帧", "终止帧"),
+    "onset": (
+        "onsetframe",
+        "onsetframes",
+        "start",
+        "startframe",
+        "begin",
+        "beginframe",
+        "起始帧",
+        "开始帧",
+    ),
+    "apex": ("apexframe", "apexframes", "peak", "peakframe", "顶点帧", "峰值帧"),
+    "offset": (
+        "offsetframe",
+        "offsetframes",
+        "end",
+        "endframe",
+        "stop",
+        "stopframe",
+        "结束帧",
+        "终止帧",
+    ),
     "au": ("aus", "actionunit", "actionunits", "动作单元"),
 }
 _MEANT = {each: name for name, others in SYNONYMS.items() for each in (name, *others)}
 # In seconds: onset_s, Start (s), offset time [sec], EndSeconds.
 _SECONDS = re.compile(r"(?P<name>[a-z]+?)(?:_?time)?(?:_s|_?secs?|_?seconds?)")
 _THOUSANDS = re.compile(r"[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?")
+_SPACED = re.compile(r"[1-9]\d{0,2}(?:[\s'’]\d{3})+(?:[.,]\d+)?")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e-\d+)?", re.IGNORECASE)
 
 
@@ -208,8 +235,11 @@ def read(path: Path, frames_per_row: float = 1, timing: Timing | None = None) ->
 def subjects(path: Path) -> dict[str, str]:
     """The subject that an annotation names for each video, where it names one."""
     named: dict[str, set[str]] = {}
+    people: dict[str, None] = {}  # one who is written in several ways is one
     for row in read(path).rows.itertuples():
-        named.setdefault(row.video, set()).add(row.subject)
+        subject = meant(row.subject, people, subjects=True) or row.subject
+        people.setdefault(subject)
+        named.setdefault(row.video, set()).add(subject)
     return {video: (said - {""}).pop() for video, said in named.items() if len(said - {""}) == 1}
 
 
@@ -263,13 +293,16 @@ def _table(table: Table, path: Path, timing: Timing) -> Source:
     guesses = [*table.guesses, *_of_columns(header, table, in_seconds, published, timing)]
     guesses += [*_fill_down(rows, "video"), *_fill_down(rows, "subject")]
     known = ~rows[["type", *FRAMES, "au"]].map(str.lower).isin(NOT_KNOWN).all(axis=1)
+    if not published:  # as some write that there is no expression
+        nothing = rows[[*FRAMES]].map(str.lower).isin({*NOT_KNOWN, "0", "0.0", "-1"}).all(axis=1)
+        known &= ~(nothing & rows["offset"].isin(["0", "0.0"]))
     if not known.all():
         empty = ", ".join(map(str, rows.loc[~known, "source_row"]))
         guesses.append(Guess("no_expression", "rows", empty, "passed over"))
     rows = rows[known].reset_index(drop=True)
     if rows.empty:
         raise InputError(f"{path}: no row below its header; a row for each expression was expected")
-    for name, unknown in (("apex", "-1"), ("au", "")):
+    for name, unknown in (("apex", "-1"), ("au", ""), ("subject", "")):
         rows[name] = [unknown if cell.lower() in NOT_KNOWN else cell for cell in rows[name]]
     _no_dates(rows, path)
     guesses += _numbers_as_text(rows, in_seconds, path)
@@ -312,6 +345,9 @@ def _of_columns(
     beside = [cell for cell in beside if cell not in header.values()]
     if beside:
         yield Guess("beside", "columns", _listed(beside), "passed over")
+    used = {*header.values(), *beside}
+    if others := [cell for cell in table.header if cell and cell not in used]:
+        yield Guess("not_read", "columns", _listed(others), "passed over")
     if in_seconds:
         was = _listed(header[name] for name in FRAMES if name in header)
         yield Guess("seconds", "columns", was, f"frames at {timing.fps:g} fps")
@@ -337,10 +373,11 @@ def _no_dates(rows: pd.DataFrame, path: Path) -> None:
             # A recording may be called by its day.
             form = tables.DATE_CELL if name in ("subject", "video") else tables.DATE
             dated = form.fullmatch(row[name])
+            dated = dated or (name == "au" and CLOCK.fullmatch(row[name]))
             if dated or (name == "au" and any(unit.number > MOST_AU for unit in parse(row[name]))):
                 raise InputError(
                     f"{path}: row {row['source_row']}: {name} is {row[name]!r}, "
-                    f"{'which looks like' if dated else 'no AU, but perhaps'} a date that the spreadsheet "
+                    f"{'which looks like' if dated else 'no AU, but perhaps'} a date or time that the spreadsheet "
                     "program made of it; format the column as text and type the cell again (AUs as 12+6)"
                 )
 
@@ -364,7 +401,9 @@ def _numbers_as_text(rows: pd.DataFrame, in_seconds: bool, path: Path) -> Iterat
     """
     for name in FRAMES:
         cells = [unicodedata.normalize("NFKC", cell) for cell in rows[name]]
-        rows[name] = [re.sub(r"(?<=\d)[\s'’](?=\d{3}(?!\d))", "", cell) for cell in cells]
+        rows[name] = [
+            re.sub(r"[\s'’]", "", cell) if _SPACED.fullmatch(cell) else cell for cell in cells
+        ]
         for was, now in zip(cells, rows[name], strict=True):
             if was != now:
                 yield Guess("thousands", "frames", was, now)
@@ -372,6 +411,18 @@ def _numbers_as_text(rows: pd.DataFrame, in_seconds: bool, path: Path) -> Iterat
         if in_seconds:
             rows[name] = [_seconds(cell) for cell in rows[name]]
     numbers = rows[[*FRAMES]]
+    points = numbers.map(lambda cell: bool(re.fullmatch(r"\d{1,3}(?:\.000)+", cell)))
+    if (
+        not in_seconds
+        and points.any(axis=None)
+        and not numbers[~points].map(_pointed).all(axis=None)
+    ):
+        first = points.any(axis=1).idxmax()
+        cell = numbers.loc[first][points.loc[first]].iloc[0]
+        raise InputError(
+            f"{path}: row {rows.at[first, 'source_row']}: {cell!r} is {cell.split('.')[0]} or "
+            f"{cell.replace('.', '')}; write frames without points"
+        )
     commas = [cell for cell in numbers.to_numpy().ravel() if "," in cell and not CLOCK.match(cell)]
     if not commas:
         return
@@ -404,6 +455,11 @@ def _seconds(cell: str) -> str:
     return f"{int(hours or 0) * 3600 + int(minutes) * 60 + float(seconds.replace(',', '.')):.6f}"
 
 
+def _pointed(cell: object) -> bool:
+    """Whether a frame is written with a point, or not at all."""
+    return not isinstance(cell, str) or "." in cell or not cell.isdigit()
+
+
 def _if_number(cell: str, as_read: str) -> str:
     return as_read if _NUMBER.fullmatch(as_read) else cell
 
@@ -431,7 +487,8 @@ def _named_by_paths(rows: pd.DataFrame, path: Path) -> Iterator[Guess]:
             break
     rows["folder"] = [video_name(Path(part[-2])) if part[1:] else "" for part in parts]
     rows["video"] = [video_name(Path(part[-1])) for part in parts]
-    rows["subject"] = [video_name(Path(cell)) if cell else "" for cell in rows["subject"]]
+    whole = (re.sub(r"[/\\]", "_", cell) for cell in rows["subject"])
+    rows["subject"] = [video_name(Path(cell)) if cell else "" for cell in whole]
 
 
 def _frame(sheet: Sheet) -> pd.DataFrame:

@@ -14,10 +14,11 @@ from mespot.datasets.endings import IMAGES, PAGED, VIDEOS, has_pages, shown
 
 # How many pictures of one ending in a folder, and files of an ending that is no video's, are looked
 # into: where there are thousands, the others are as these.
-PICTURES, UNKNOWN_FILES = 3, 20
+PICTURES, UNKNOWN_FILES = 50, 20
 # Why something is passed over that may hold a video all the same.
 UNKNOWN = "neither a video nor a picture that is read, by its ending"
 NO_VIDEO = "no video and no folder of frames lies in it"
+NO_FRAME = "no frame, in a folder of frames"
 
 
 class PassedOver(NamedTuple):
@@ -59,8 +60,11 @@ def tree_of(folder: Path, around: tuple[str, ...] = ()) -> Tree:
     inner = [tree_of(path, around) for path in folders]
     pictures = [path for path in files if path.suffix.lower() in IMAGES]
     videos = [path for path in files if path.suffix.lower() in VIDEOS] + _with_pages(pictures)
+    left += [entry for one in inner if one.frames for entry in one.left]
     if pictures and not videos and not any(one.holds(min(2, len(pictures))) for one in inner):
-        return Tree(folder, len(pictures), [], [], [])
+        left += [PassedOver(str(path), NO_FRAME) for path in sorted({*files} - {*pictures})]
+        left += [PassedOver(str(one.path), NO_FRAME) for one in inner]
+        return Tree(folder, len(pictures), [], [], left)
     for path in sorted({*files} - {*videos}):
         beside = "a picture beside videos or folders of frames"
         left.append(PassedOver(str(path), beside if path.suffix.lower() in IMAGES else UNKNOWN))

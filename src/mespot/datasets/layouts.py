@@ -203,7 +203,7 @@ def videos(root: Path) -> list[Found]:
     root, left = _within(root, "videos")
     tree = None if root.is_file() else tree_of(root)
     if tree is None or tree.frames:
-        return [Video("", video_name(root), str(root)), *left]
+        return [Video("", video_name(root), str(root)), *left, *(tree.left if tree else [])]
     found: list[Found] = [*left, *tree.left]
     found += [Video("", video_name(path), str(path)) for path in tree.videos()]
     # A folder deeper, anna/session/one.mp4, is a guess: only where there is nothing else.
