@@ -56,6 +56,7 @@ def test_config_yaml_itself_is_read():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        (GOOD.replace("25", "025"), "line 6, column 10: 025 begins with 0; leave that out"),
         (f"# 我的数据\n{GOOD}".encode("gbk"), "line 1: not UTF-8 .*; save it as UTF-8"),
         (GOOD.replace("a.csv", "é.csv").encode("latin-1"), "line 5: not UTF-8"),
         (codecs.BOM_UTF16_LE + GOOD.encode("utf-16-le"), "UTF-16 text; save it as UTF-8"),

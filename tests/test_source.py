@@ -18,6 +18,7 @@ from mespot.decode import decode
 from mespot.errors import InputError
 from mespot.settings import Decode
 from mespot.source import timed_frames
+from mespot.video_file import Decoded
 
 RNG = np.random.default_rng(7)
 RATE = 25
@@ -484,7 +485,7 @@ def test_a_name_is_no_protocol(tmp_path, monkeypatch):
 
 def told(clock: source._Clock, number: int, time: float, order: float | None = None) -> float:
     """When a clock shows a frame of which a file tells these times."""
-    return clock.time(source.Decoded(number, 0, time, order, 0, None, 1.0, 1 / RATE))
+    return clock.time(Decoded(number, 0, time, order, 0, None, 1.0, 1 / RATE))
 
 
 def test_a_clock_goes_by_the_order_of_decoding_where_times_are_made_up():

@@ -6,6 +6,7 @@ import csv
 import datetime
 import io
 import itertools
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +19,8 @@ from hypothesis import strategies as st
 
 from mespot.annotation import RULES, annotation
 from mespot.datasets import tables
-from mespot.datasets.annotation_files import FRAMES, SYNONYMS, Timing, read
-from mespot.datasets.names import meant
+from mespot.datasets.annotation_files import FRAMES, SYNONYMS, Timing, read, subjects
+from mespot.datasets.names import Names
 from mespot.errors import InputError
 from mespot.settings import Annotation
 
@@ -371,6 +372,58 @@ def test_workbooks_that_are_refused(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (text(";").replace(";45;", ";1.000;"), "row 2: '1.000' is 1 or 1000; write frames without points"),
+        (text().replace(",12\n", ",04:12:00\n"), "row 2: au is '04:12:00', which looks like a date or time"),
+        (text().replace(",45,", ",45 1070,"), "row 2: apex is '45 1070'; a frame number was expected"),
+    ],
+)  # fmt: skip
+def test_what_may_be_read_in_two_ways_is_refused(tmp_path, table, message):
+    path = tmp_path / "labels.csv"
+    path.write_text(table)
+    with pytest.raises(InputError, match=re.escape(message)):
+        found(path)
+
+
+def test_decimals_of_nought_are_no_thousands(tmp_path):
+    path = tmp_path / "labels.csv"
+    frames = ([*row[:3], *(f"{frame}.000" for frame in row[3:6]), row[6]] for row in ROWS)
+    path.write_text(text(rows=(COLUMNS, *frames)))
+    assert found(path) == NORMAL
+
+
+def test_one_person_is_one_however_written(tmp_path):
+    """Or the fold of one would train on the other."""
+    path = tmp_path / "labels.csv"
+    people = ["6", "006", "S6", "G1/7", "G2/7", "NA"]
+    rows = ([people[k], f"v{k}", "macro", "1", "2", "3", ""] for k in range(6))
+    path.write_text(text(rows=(COLUMNS, *rows)))
+    assert subjects(path) == dict(v0="6", v1="6", v2="6", v3="G1_7", v4="G2_7")
+
+
+def test_columns_that_are_not_read_are_named(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text(with_column("Notiz", "a", "b", "c"))
+    (guess,) = read(path).guesses
+    assert (guess.rule, guess.was) == ("not_read", "Notiz")
+
+
+@pytest.mark.parametrize("call", ["subj", "Subject Nr.", "Participant_No", "受试者"])
+def test_subjects_by_other_names(tmp_path, call):
+    path = tmp_path / "labels.csv"
+    path.write_text(text().replace("subject", call))
+    assert subjects(path) == {"one": "006", "two": "007"}
+
+
+def test_a_formula_without_a_value_is_named(tmp_path):
+    rows = [COLUMNS, ["006", "=B3", *ROWS[0][2:]], ROWS[2]]
+    path = workbook(tmp_path / "labels.xlsx", rows)
+    with pytest.raises(InputError, match=r"labels\.xlsx: .*cell B2 is a formula that no program"):
+        read(path)
+
+
+@pytest.mark.parametrize(
     ("written", "known", "expected"),
     [
         ("6", ["006", "007"], "006"),
@@ -385,14 +438,15 @@ def test_workbooks_that_are_refused(tmp_path, monkeypatch):
         ("1", ["01", "001"], None),
         ("1", ["01", "1"], "1"),
         ("S6", ["p6", "006", "k6"], None),
+        ("P6", ["S6"], None),
         ("carla1", ["anna1"], None),
         ("1.05", ["1.5"], None),
     ],
 )
 def test_names_that_are_meant(written, known, expected):
-    assert meant(written, known, subjects=True) == expected
+    assert Names(known, subjects=True).meant(written) == expected
     if written[0] in "Ss" or known[0][0] in "s":
-        assert meant(written, known) is None  # of videos a letter counts
+        assert Names(known).meant(written) is None  # of videos a letter counts
 
 
 def test_names_are_matched_to_the_datasets_and_said(tmp_path):

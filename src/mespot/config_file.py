@@ -104,7 +104,10 @@ class _Strict(yaml.SafeLoader):
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode) or key.tag == MERGE:
                 continue
-            name, meant = key.value, self.construct_object(key)
+            name = key.value
+            meant = (
+                super().construct_yaml_int(key) if key.tag == INT else self.construct_object(key)
+            )
             what = None
             if name in lines:
                 what = f"{name!r} is in line {lines[name]} already; keep one of them"
@@ -115,8 +118,15 @@ class _Strict(yaml.SafeLoader):
             lines[name] = key.start_mark.line + 1
         return super().construct_mapping(node, deep)
 
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        if re.match(r"[-+]?0\d", node.value):  # YAML would count by eights
+            what = f"{node.value} begins with 0; leave that out"
+            raise yaml.constructor.ConstructorError(None, None, what, node.start_mark)
+        return super().construct_yaml_int(node)
 
-MERGE = "tag:yaml.org,2002:merge"
+
+INT, MERGE = "tag:yaml.org,2002:int", "tag:yaml.org,2002:merge"
+_Strict.add_constructor(INT, _Strict.construct_yaml_int)
 
 
 def _explained(error: yaml.MarkedYAMLError) -> str:

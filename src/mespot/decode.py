@@ -8,19 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import av
+import cv2
 import numpy as np
 
 from mespot import faces, video
 from mespot.errors import InputError
 from mespot.faces.dlib import detect_faces
+from mespot.faces.dlib import grey as to_grey
 from mespot.frames import is_frames
 from mespot.frames import read as read_frames
 from mespot.progress import progress
 from mespot.settings import Align, Decode
-from mespot.source import Say, Still, Timed, silent, timed_frames, warn
+from mespot.source import Timed, silent, timed_frames
+from mespot.video_file import Say, warn
 
 Frame = TypeVar("Frame")
 
@@ -39,9 +42,9 @@ def decode(source: Path, out: Path, settings: Decode, first: int | None = None) 
     """Write `source`, a video file or a folder of frames, at `settings.fps` to `out` (FFV1).
 
     Frames were taken at `settings.frames_fps` (if None, a folder's at the working rate, a file's as its
-    timestamps say); `first`, if given, is the number in the first one's name. Each instant from_s + k / fps before to_s shows the latest
-    frame that has appeared by then: frames are dropped or repeated, never mixed, since a mixture moves
-    like neither. With `settings.align` they are shrunk to what its crop needs, and grey if its detector
+    timestamps say); `first`, if given, is the number in the first one's name. Each instant from_s + k / fps
+    before to_s shows the latest frame that has appeared by then: frames are dropped or repeated, never
+    mixed, since a mixture moves like neither. With `settings.align` they are shrunk to what its crop needs, and grey if its detector
     is. Raises InputError.
     """
     if not (source.is_file() or source.is_dir()):
@@ -52,6 +55,25 @@ def decode(source: Path, out: Path, settings: Decode, first: int | None = None) 
     if n < 2:
         out.unlink()
         raise InputError(f"{source}: {n} frame at {settings.fps:g} fps; motion needs at least two")
+
+
+class Still(NamedTuple):
+    """An image of a folder of frames, (H, W) or (H, W, 3) RGB uint8."""
+
+    image: np.ndarray
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.image.shape[1::-1]
+
+    coded = size
+
+    def pixels(self, grey: bool = False, size: tuple[int, int] | None = None) -> np.ndarray:
+        """As `source.Picture.pixels`."""
+        image = to_grey(self.image) if grey else self.image
+        if size in (None, self.size):
+            return image
+        return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
 class Kept:
@@ -103,10 +125,8 @@ class Kept:
     def _drawn(self, shown: Timed, grey: bool, size: tuple[int, int] | None = None) -> np.ndarray:
         try:
             return shown.picture.pixels(grey, size)
-        except (
-            av.FFmpegError,
-            ValueError,
-        ) as error:  # a coding of pixels that ffmpeg cannot convert
+        except (av.FFmpegError, ValueError) as error:
+            # Some codings of pixels ffmpeg cannot convert.
             raise InputError(
                 f"{self.source}: frame {shown.number} cannot be converted ({error}); export the video again, "
                 "as H.264"
@@ -125,8 +145,33 @@ class Kept:
         if is_frames(self.source):
             ordered = settings.numbers == "ordered"
             frames = read_frames(self.source, self.first, ordered, leave_out)
-            return _at_constant_rate(frames, settings.frames_fps or settings.fps)
+            return self._at_constant_rate(frames, settings.frames_fps or settings.fps, say)
         return timed_frames(self.source, settings.frames_fps, leave_out, say)
+
+    def _at_constant_rate(
+        self, frames: Iterable[np.ndarray | None], rate: float, say: Say
+    ) -> Iterator[Timed]:
+        """The frames of a folder (None: one that cannot be read), and the end."""
+        last, damaged, n = None, [], 0
+        for n, frame in enumerate(frames, start=1):
+            time = (n - 1) / rate
+            if frame is not None:
+                last = Timed(time, n - 1, Still(frame))
+                if n == len(damaged) + 1 > 1:  # nothing is known before it
+                    yield last._replace(time=0.0, known=False)
+                yield last
+                continue
+            damaged.append(n - 1)
+            if last:
+                yield last._replace(time=time, known=False)
+        if last:
+            yield last._replace(time=n / rate, number=n)
+        if damaged:
+            say(
+                self.source,
+                f"{len(damaged)} of {n} frames cannot be read, the first is frame {damaged[0]} (from 0): left out "
+                "of spotting where they follow each other for longer than mdmo.max_gap",
+            )
 
     def _smaller(self) -> float:
         """By how much a frame may be made smaller: as the first face that is followed allows."""
@@ -166,17 +211,3 @@ def resample(
         if time >= end:
             return
         shown = frame
-
-
-def _at_constant_rate(frames: Iterable[np.ndarray | None], rate: float) -> Iterator[Timed]:
-    """The frames of a folder (None: one that cannot be read), and the end."""
-    last = None
-    n = -1
-    for n, frame in enumerate(frames):
-        if frame is not None:
-            last = Timed(n / rate, n, Still(frame))
-            yield last
-        elif last:
-            yield last._replace(time=n / rate, known=False)
-    if last:
-        yield last._replace(time=(n + 1) / rate, number=n + 1)

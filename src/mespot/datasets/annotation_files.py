@@ -18,7 +18,7 @@ import pandas as pd
 from mespot.datasets import tables
 from mespot.datasets.action_units import parse
 from mespot.datasets.layouts import video_name
-from mespot.datasets.names import meant
+from mespot.datasets.names import Names
 from mespot.datasets.tables import CLOCK, NOT_KNOWN, Guess, Sheet, Table
 from mespot.errors import InputError
 from mespot.intervals import ANNOTATION_COLUMNS as COLUMNS
@@ -123,12 +123,11 @@ class Source(NamedTuple):
 
         One of many called `1`, of anna, is anna_1; one written otherwise is the only one that fits.
         """
+        there = {"subject": Names(subjects, subjects=True), "video": Names(videos)}
         taken: dict[tuple[str, str], str] = {}
 
-        def known(field: str, name: str, there: Collection[str]) -> str:
-            if (field, name) not in taken:
-                found = meant(name, there, field == "subject") if name else None
-                taken[field, name] = found or name
+        def known(field: str, name: str) -> str:
+            taken[field, name] = (there[field].meant(name) if name else None) or name
             return taken[field, name]
 
         names = []
@@ -136,13 +135,13 @@ class Source(NamedTuple):
             subject, video = row["subject"], row["video"]
             if not subject and row.get("folder") in subjects:
                 subject = row["folder"]
-            subject = known("subject", subject, subjects)
+            subject = known("subject", subject)
             whole = f"{subject}_{video}"
             if (whole in videos and video not in videos) or (
-                not meant(video, videos) and meant(whole, videos)
+                not there["video"].meant(video) and there["video"].meant(whole)
             ):
                 video = whole
-            names.append((subject, known("video", video, videos)))
+            names.append((subject, known("video", video)))
         guesses = [
             Guess("name", field, was, now) for (field, was), now in taken.items() if was != now
         ]
@@ -235,10 +234,10 @@ def read(path: Path, frames_per_row: float = 1, timing: Timing | None = None) ->
 def subjects(path: Path) -> dict[str, str]:
     """The subject that an annotation names for each video, where it names one."""
     named: dict[str, set[str]] = {}
-    people: dict[str, None] = {}  # one who is written in several ways is one
+    people = Names(subjects=True)  # one who is written in several ways is one
     for row in read(path).rows.itertuples():
-        subject = meant(row.subject, people, subjects=True) or row.subject
-        people.setdefault(subject)
+        subject = people.meant(row.subject) or row.subject
+        people.add(subject)
         named.setdefault(row.video, set()).add(subject)
     return {video: (said - {""}).pop() for video, said in named.items() if len(said - {""}) == 1}
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from mespot.datasets.endings import IMAGES, VIDEOS, is_text, shown, visible
 from mespot.datasets.folders import NO_VIDEO, PassedOver, Tree, listed, tree_of
-from mespot.datasets.names import meant
+from mespot.datasets.names import Names
 from mespot.errors import InputError
 
 CAS_ME_SQ_FOLDER = re.compile(r"^(?P<subject>\d+)_(?P<code>\d{4})[A-Za-z]*$")
@@ -104,8 +104,8 @@ def survey(
         if entry.video and of_name == [entry]:
             videos.append(Video(entry.video.rpartition("_")[0], entry.video, entry.path))
             left[left.index(entry)] = entry._replace(why=f"{entry.why}; used all the same")
-    names = [entry.video for entry in videos]
-    of = {meant(written, names) or written: subject for written, subject in subjects.items()}
+    names = Names(entry.video for entry in videos)
+    of = {names.meant(written) or written: subject for written, subject in subjects.items()}
     videos = sorted(
         entry._replace(subject=entry.subject or of.get(entry.video) or entry.video)
         for entry in videos

@@ -43,6 +43,10 @@ DATE = re.compile(
     r"(?:\d{4}[年년] ?)?\d{1,2}[月월] ?\d{1,2}[日일]?",
     re.IGNORECASE,
 )
+# A formula's cell without a value (Excel's empty text is of type str): openpyxl, pandas and R write such.
+NOT_WORKED_OUT = re.compile(
+    rb'<c r="([A-Z]+\d+)"(?:(?! t="str")[^>])*>\s*<f[^>]*?(?:/>|>[^<]*</f>)\s*(?:<v\s*/>|<v></v>)?\s*</c>'
+)
 DATE_CELL = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d.*")  # of a spreadsheet, as text
 CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:[.,]\d*)?)")
 
@@ -110,6 +114,15 @@ def sheets(path: Path, data: bytes) -> list[Sheet] | None:
         with zipfile.ZipFile(io.BytesIO(data)) as parts:
             if sum(part.file_size for part in parts.infolist()) > LARGEST_UNPACKED:
                 raise unreadable(path, "unpacked it is larger than any annotation; copy it again")
+            for name in parts.namelist():
+                if name.startswith("xl/worksheets/") and (
+                    formula := NOT_WORKED_OUT.search(parts.read(name))
+                ):
+                    raise unreadable(
+                        path,
+                        f"cell {formula[1].decode()} is a formula that no program has worked out; open it in a "
+                        "spreadsheet program and save it, or write the value",
+                    )
         book = openpyxl.load_workbook(io.BytesIO(data), data_only=True, keep_links=False)
         return [_sheet(path, sheet) for sheet in book.worksheets]
     except InputError:
