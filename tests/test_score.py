@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from mespot.cli import app
-from mespot.datasets.annotation_files import PUBLISHED
+from mespot.datasets.plain_table import PUBLISHED
 from mespot.score import PROTOCOLS, Count, overlaps, score
 
 TYPE = {1: "macro", 2: "micro"}

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from mespot.annotation import RULES, annotation
 from mespot.datasets import tables
-from mespot.datasets.annotation_files import FRAMES, SYNONYMS, Timing, read, subjects
+from mespot.datasets.annotation_files import FRAMES, Timing, read, subjects
 from mespot.datasets.names import Names
+from mespot.datasets.plain_table import SYNONYMS
 from mespot.errors import InputError
 from mespot.settings import Annotation
 
