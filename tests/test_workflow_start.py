@@ -56,6 +56,18 @@ def test_a_config_file_that_cannot_be_read_is_one_line(tmp_path, content, messag
     assert all(line.startswith(("Using workflow", "Config file")) for line in before)
 
 
+def test_a_dataset_without_an_annotation_is_named(tmp_path):
+    datasets = {
+        name: recorded(tmp_path / name, f"{name}1", f"{name}2", annotated=(f"{name}1", f"{name}2"))
+        for name in ("mine", "bare")
+    }
+    del datasets["bare"]["annotation"]
+    done = Workflow(tmp_path / "work", {"datasets": datasets} | SHORT).run("--dry-run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(re.findall("warning: datasets.bare: it has no annotation", done.stderr)) == 1
+    assert "datasets.mine" not in done.stderr
+
+
 def test_one_subject_is_spotted_in_without_training_and_makes_a_model(tmp_path):
     entry = recorded(tmp_path / "data", "anna", annotated=("anna",))
     workflow = Workflow(tmp_path / "work", {"datasets": {"mine": entry}} | SHORT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import sys
 from collections import Counter
@@ -222,6 +223,8 @@ def _reading(path: Path) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:
+        if getattr(error, "errno", None) in (errno.EIO, errno.EMFILE):
+            raise  # the drive's fault, or the system's: `cli` says so
         size = path.stat().st_size if path.exists() else 0
         raise Damaged(
             f"{path}: frame cannot be read ({error}); "

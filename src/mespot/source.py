@@ -31,9 +31,10 @@ LATE, SHORTEST, LONGEST = 2.5, 0.15, 30.0
 AFTER_CUT = 0.25
 LATEST = 0.1  # s after the file's start at which its picture begins without a word
 NEIGHBOURS = 15  # that tell how long a frame lasts
-# Heights of interlaced video; frames looked at for combing that nothing tells of, and which share of
-# them must have one parity.
-INTERLACED, LOOKED_AT, ONE_PARITY = {480, 486, 512, 576, 1080, 1088}, 60, 0.8
+# Heights of interlaced video; frames looked at for combing that nothing tells of; how many of them must
+# tell by themselves what they are, and which share of those must have one parity. (idet's counts over
+# several frames carry a first mistake on.)
+INTERLACED, LOOKED_AT, TELLING, ONE_PARITY = {480, 486, 512, 576, 1080, 1088}, 60, 10, 0.8
 STANDING = 10  # pictures of one instant, in which no timestamps are
 
 
@@ -282,13 +283,11 @@ def _combing(path: Path, say: Say) -> str | None:
     if metadata is None:
         return None
     counts = {
-        kind: float(metadata[f"lavfi.idet.multiple.{kind}"])
-        for kind in ("tff", "bff", "progressive")
+        kind: float(metadata[f"lavfi.idet.single.{kind}"]) for kind in ("tff", "bff", "progressive")
     }
     parity = max(counts, key=counts.get)
-    if parity == "progressive" or counts[parity] < max(
-        ONE_PARITY * sum(counts.values()), LOOKED_AT / 2
-    ):
+    least = max(TELLING, ONE_PARITY * sum(counts.values()))
+    if parity == "progressive" or counts[parity] < least:
         return None
     say(path, "its frames are of two half-pictures each, which the file does not say: deinterlaced")
     return parity

@@ -183,6 +183,17 @@ def not_scored():
             yield one_subject(dataset, methods)
 
 
+def left_aside():
+    """What is not run or not scored of what the configuration lists, and why: a line each."""
+    for dataset in [] if cfg.video else cfg.datasets:
+        if not cfg.labelled(dataset):
+            yield (
+                f"datasets.{dataset}: it has no annotation, so nothing is run on it; name one "
+                "(docs/datasets.md), or spot in its folder alone: --config video=FOLDER"
+            )
+    yield from not_scored()
+
+
 def crossed(method):
     """Pairs (trained on, tested on) of datasets of other people whose features are of one kind.
 
@@ -504,7 +515,7 @@ def failures():
 
 
 if workflow.is_main_process:  # not again in each job
-    for line in not_scored():
+    for line in left_aside():
         print(f"warning: {line}", file=sys.stderr)
 
 
@@ -565,7 +576,7 @@ def print_result():
         return
     for dataset in labelled():
         print_warnings(dataset)
-    for line in not_scored():
+    for line in left_aside():
         print(f"warning: {line}")
     for path in (Path(f"{R}/{name}/check.csv") for name in CHECKED):
         if path.exists():
