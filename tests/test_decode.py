@@ -219,14 +219,20 @@ def test_bad_folders_are_named(tmp_path, spoil, message):
     assert not (tmp_path / "out.mkv").exists()
 
 
-def test_a_damaged_frame_of_a_folder_may_be_left_out(tmp_path):
+@pytest.mark.parametrize(
+    ("damaged", "shown"), [([3], [0, 1, 1, 3, 4, 5]), ([1, 2], [2, 2, 2, 3, 4, 5]), ([6], [0, 1, 2, 3, 4, 4])]
+)  # fmt: skip
+def test_damaged_frames_of_a_folder_may_be_left_out(tmp_path, capsys, damaged, shown):
     source = save_folder(tmp_path / "s", numbered(6))
-    (source / "img_3.png").write_bytes(b"no picture")
+    for number in damaged:
+        (source / f"img_{number}.png").write_bytes(b"no picture")
     decode(source, tmp_path / "out.mkv", Decode(fps=30, damaged="leave_out"))
-    assert numbers(tmp_path / "out.mkv") == [0, 1, 1, 3, 4, 5]
+    assert numbers(tmp_path / "out.mkv") == shown
     origin = video.info(tmp_path / "out.mkv").origin
-    assert origin.frames == [0, 1, 1, 3, 4, 5]
-    assert origin.unknown == [2]
+    assert origin.frames == shown
+    assert origin.unknown == [number - 1 for number in damaged]
+    said = f"warning: s: {len(damaged)} of 6 frames cannot be read, the first is frame {damaged[0] - 1}"
+    assert said in capsys.readouterr().err
 
 
 def test_every_fifth_frame_of_a_folder_is_taken_as_said(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import numpy as np
@@ -212,3 +213,16 @@ def test_numbered_names_are_in_the_order_of_their_numbers(tmp_path_factory, numb
     folder = touch(tmp_path_factory.mktemp("s"), *names)
     files = frames.frame_files(folder, ordered=True)
     assert [names[path.name] for path in files] == sorted(numbers)
+
+
+def test_a_failing_drive_is_no_damaged_frame(tmp_path, monkeypatch):
+    """Or it would be left out with the damaged ones."""
+    Image.new("L", (8, 8)).save(tmp_path / "1.png")
+    Image.new("L", (8, 8)).save(tmp_path / "2.png")
+
+    def fail(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(frames.Image, "open", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        list(frames.read(tmp_path, skip_damaged=True))
