@@ -29,7 +29,7 @@ rule all:
     """The table and the page; for a video of one's own, its intervals and pictures."""
     default_target: True
     input:
-        own_results() if cfg.video else results(),
+        asked,
     log:
         f"{R}/logs/all.log",
     localrule: True
@@ -59,15 +59,18 @@ include: "workflow/rules/report.smk"
 
 
 onstart:
-    check_annotations()
+    try:
+        plan.check_annotations()
+    except InputError as error:
+        stop(error)
     # One bad video does not cost the others then: the stages write its failure down and go on.
     keep_going = workflow.execution_settings.keep_going or bool(cfg.video)
     os.environ.update(MESPOT_KEEP_GOING=str(int(keep_going)))
 
 
 onsuccess:
-    print_result()
+    outcome.print_result(plan)
 
 
 onerror:
-    print_error(log)
+    outcome.print_error(plan, log)

@@ -82,7 +82,7 @@ def _overall(table: pd.DataFrame) -> np.ndarray:
 
 
 def _experiment(path: Path, results: Path) -> tuple[Experiment, int]:
-    """What a score file is of, told by its path (see workflow/rules/common.smk):
+    """What a score file is of, told by its path (see `plan`):
 
     DATASET/METHOD[/seed_K][/cross/SOURCE][/SELECTION]/score.json
     """

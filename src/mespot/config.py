@@ -220,7 +220,7 @@ class Config(Settings):
             self._start(dataset, name)
 
     def _start(self, dataset: str, method: str) -> None:
-        """Whether there is the model that training begins with (common.smk: of other subjects)."""
+        """Whether there is the model that training begins with (plan: of other subjects)."""
         start = self.stage("train", dataset, method).start
         if start:
             source, _, of = start.partition("/")

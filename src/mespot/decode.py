@@ -18,6 +18,7 @@ from mespot import faces, video
 from mespot.errors import InputError
 from mespot.faces.dlib import detect_faces
 from mespot.faces.dlib import grey as to_grey
+from mespot.fingerprints import fingerprint
 from mespot.frames import is_frames
 from mespot.frames import read as read_frames
 from mespot.progress import progress
@@ -51,7 +52,7 @@ def decode(source: Path, out: Path, settings: Decode, first: int | None = None) 
         raise InputError(f"{source}: no such video file or folder of frames")
     kept = Kept(source, settings, first)
     frames = progress(kept.pictures(), f"decode {source.name}")
-    n = video.write(out, frames, settings.fps, video.fingerprint(source), kept.origin)
+    n = video.write(out, frames, settings.fps, fingerprint(source), kept.origin)
     if n < 2:
         out.unlink()
         raise InputError(f"{source}: {n} frame at {settings.fps:g} fps; motion needs at least two")

@@ -15,6 +15,7 @@ from mespot.datasets.layouts import segments
 from mespot.datasets.segments import PUBLISHED_REGIONS, join
 from mespot.errors import InputError, failure
 from mespot.feature_store import Feature, load, missing, read_video, write
+from mespot.fingerprints import fingerprint
 from mespot.settings import Features
 
 
@@ -31,7 +32,7 @@ def collect(files: Sequence[Path], subjects: Sequence[str], out: Path, settings:
                 sources.append(str(file.attrs["source"]))
                 store_.attrs["fps"] = file.attrs["fps"]
         store_.attrs["missing"] = json.dumps(missing)
-        store_.attrs["source"] = fingerprint(sources)
+        store_.attrs["source"] = of_all(sources)
         if len(missing) == len(files):
             raise InputError(
                 f"every video of the dataset failed; the first: {missing[files[0].stem]}"
@@ -56,7 +57,7 @@ def import_published(root: Path, fps: float, out: Path, settings: Features) -> N
         settings=settings.plain(),
         units="px/frame",
         fps=fps,
-        source=fingerprint(f"{p.name} {p.stat().st_size}" for p in sorted(root.rglob("*.npz"))),
+        source=fingerprint(root),
     ) as file:
         for (subject, video), parts in sorted(by_video.items()):
             mdmo = join(parts) * np.float32(settings.published_unit)
@@ -86,9 +87,9 @@ def join_stores(stores: Sequence[Path], out: Path, settings: Features) -> None:
         # Where the datasets differ, each video has its own.
         file.attrs["fps"] = rates.pop() if len(rates) == 1 else float("nan")
         file.attrs["missing"] = json.dumps(lost)
-        file.attrs["source"] = fingerprint(sources)
+        file.attrs["source"] = of_all(sources)
 
 
-def fingerprint(parts: Iterable[str]) -> str:
+def of_all(parts: Iterable[str]) -> str:
     """One fingerprint of all that a store comes from."""
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

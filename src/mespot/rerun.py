@@ -17,15 +17,16 @@ PACKAGE = Path(__file__).parent
 NOT_CODE = {"mespot.config", "mespot.settings"}
 
 
+@cache
 def digest(*modules: str) -> str:
     """Digest of the code behind a stage: the modules `mespot.{...}` with their import closure."""
     sources = sorted(set().union(*(_closure(f"mespot.{module}") for module in modules)))
-    return _sha(" ".join(f"{name}={_code_digest(name)}" for name in sources))
+    return digest_of(" ".join(f"{name}={_code_digest(name)}" for name in sources))
 
 
 def file_digest(path: Path) -> str:
     """Digest of one Python file outside the package (a model of the user's own)."""
-    return _sha(_code_of(path.read_text(), str(path)))
+    return digest_of(_code_of(path.read_text(), str(path)))
 
 
 def _closure(module: str) -> set[str]:
@@ -73,7 +74,7 @@ def _code_digest(module: str) -> str:
     # What a package's modules fill in is code as well.
     templates = sorted(path.parent.glob("templates/*")) if path.name == "__init__.py" else []
     filled = "".join(template.read_text() for template in templates)
-    return _sha(_code_of(path.read_text(), str(path)) + filled)
+    return digest_of(_code_of(path.read_text(), str(path)) + filled)
 
 
 def _code_of(source: str, name: str) -> str:
@@ -92,5 +93,6 @@ def _code_of(source: str, name: str) -> str:
     return ast.unparse(tree)
 
 
-def _sha(text: str) -> str:
+def digest_of(text: str) -> str:
+    """A short digest, to tell two texts apart."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -6,9 +6,7 @@ ORIGIN, JSON of an `Origin`.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -18,7 +16,6 @@ import av
 import numpy as np
 
 from mespot.errors import InputError
-from mespot.frames import frame_files
 from mespot.store import replacing
 
 
@@ -114,16 +111,3 @@ def read(path: Path) -> Iterator[np.ndarray]:
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
             yield frame.to_ndarray(format="gray" if frame.format.name == "gray" else "rgb24")
-
-
-def fingerprint(path: Path) -> str:
-    """SHA-256 over a video file, or over the names and sizes of a folder's frames."""
-    digest = hashlib.sha256()
-    if path.is_dir():
-        for frame in frame_files(path, ordered=True):
-            digest.update(os.fsencode(f"{frame.name} {frame.stat().st_size}\n"))
-    else:
-        with open(path, "rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()

@@ -1,7 +1,7 @@
 rule aggregate:
     """One table: a row per method, dataset, selection and protocol; pooled; across datasets."""
     input:
-        scores=scores(),
+        scores=scores,
     output:
         f"{R}/summary.csv",
     log:
@@ -13,9 +13,9 @@ rule aggregate:
     params:
         results=lambda wildcards: R,
         scores=each("--score", "scores"),
-        pool=" ".join(f"--pool {name}" for name in pool()),
-        untrained=" ".join(
-            f"--untrained {name}" for name in cfg.methods if not cfg.trains(name)
+        pool=flags("--pool", plan.pool),
+        untrained=flags(
+            "--untrained", [name for name in cfg.methods if not cfg.trains(name)]
         ),
         stage={"code": digest("aggregate")},
     shell:

@@ -1,7 +1,3 @@
-for dataset in cfg.datasets:
-    check_detectors(dataset)
-
-
 rule align:
     """Find the face, register every frame to it, crop."""
     input:
@@ -16,9 +12,9 @@ rule align:
     conda:
         "../../envs/mespot.yaml"
     resources:
-        gpu=gpu_of("align"),
+        gpu=lambda wildcards: plan.gpu("align", wildcards.dataset),
     params:
-        stage=stage("align"),
+        stage=ask(plan.stage, "align"),
     shell:
         "mespot align --decoded {input.decoded:q} --out-video {output.video:q}"
         " --out {output.h5:q} --settings {params.stage[config]:q} 2> {log:q}"

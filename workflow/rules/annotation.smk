@@ -1,8 +1,8 @@
 rule annotation:
     """The dataset's annotation in one normal form, and an audit of every decision."""
     input:
-        source=annotation_file,
-        compare=compared_file,
+        source=of_user(plan.annotation_file),
+        compare=of_user(plan.compared_file),
         # For the videos there are, and their lengths.
         features=f"{R}/{{dataset}}/features.h5",
     output:
@@ -14,7 +14,7 @@ rule annotation:
     benchmark:
         f"{R}/benchmarks/annotation/{{dataset}}.tsv"
     wildcard_constraints:
-        dataset="|".join(map(re.escape, set(cfg.datasets) - set(JOINED))) or "none",
+        dataset=one_of(plan.filmed + plan.published),
     conda:
         "../../envs/mespot.yaml"
     params:
@@ -22,7 +22,8 @@ rule annotation:
             "decode", wildcards.dataset
         ).frames_per_row,
         compare=each("--compare", "compare"),
-        stage=stage("annotation"),
+        stage=ask(plan.stage, "annotation"),
+        source=ask(plan.annotation_source),
     shell:
         "mespot annotation --source {input.source:q} --features {input.features:q}"
         " --out {output.normal:q} --as-given {output.as_given:q} --audit {output.audit:q}"
@@ -43,7 +44,7 @@ rule annotation_join:
     benchmark:
         f"{R}/benchmarks/annotation/{{dataset}}{{form}}.tsv"
     wildcard_constraints:
-        dataset="|".join(map(re.escape, JOINED)) or "none",
+        dataset=one_of(plan.joined),
         form="|_as_given",
     conda:
         "../../envs/mespot.yaml"

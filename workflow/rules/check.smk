@@ -1,9 +1,9 @@
 rule check:
     """The first job: whether a dataset's folder and annotation fit together; prints what it found."""
     input:
-        root=lambda wildcards: cfg.datasets[wildcards.dataset].root,
-        annotation=annotation_file,
-        compare=compared_file,
+        root=of_user(lambda dataset: cfg.datasets[dataset].root),
+        annotation=of_user(plan.annotation_file),
+        compare=of_user(plan.compared_file),
     output:
         f"{R}/{{dataset}}/check.csv",
     log:
@@ -11,7 +11,7 @@ rule check:
     benchmark:
         f"{R}/benchmarks/check/{{dataset}}.tsv"
     wildcard_constraints:
-        dataset="|".join(map(re.escape, CHECKED)) or "none",
+        dataset=one_of(plan.checked),
     # First among all that is ready, and no input of a later stage: Snakemake would hold back what a
     # changed annotation makes run again for as long as its check is due (an `ancient` input, too).
     priority: 100
@@ -20,9 +20,9 @@ rule check:
     params:
         layout=lambda wildcards: cfg.datasets[wildcards.dataset].layout,
         compare=each("--compare", "compare"),
-        stage=stage("check", of="decode"),
-        # So that another list of videos checks again.
-        videos=lambda wildcards: [found.path for found in videos(wildcards.dataset)],
+        stage=ask(plan.stage, "check", of="decode"),
+        # Another list of videos is checked again, and so is a video that was replaced.
+        sources=ask(plan.all_sources),
     shell:
         "mespot check --layout {params.layout} --root {input.root:q}"
         " --annotation {input.annotation:q} {params.compare} --out {output:q}"

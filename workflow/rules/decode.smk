@@ -1,7 +1,7 @@
 rule decode:
     """Every source becomes the same thing: a lossless video at the dataset's working rate."""
     input:
-        source=lambda wildcards: video(wildcards).path,
+        source=of_user(lambda dataset, video: plan.video(dataset, video).path),
     output:
         temp(f"{R}/{{dataset}}/decode/{{video}}.mkv"),
     log:
@@ -11,8 +11,11 @@ rule decode:
     conda:
         "../../envs/mespot.yaml"
     params:
-        stage=stage("decode"),
-        first=first_frame,
+        stage=ask(plan.stage, "decode"),
+        source=ask(plan.source),
+        first=lambda wildcards: flags(
+            "--first-frame", plan.first_frame(wildcards.dataset)
+        ),
     shell:
         "mespot decode --source {input.source:q} --out {output:q} {params.first}"
         " --settings {params.stage[config]:q} 2> {log:q}"

@@ -1,11 +1,3 @@
-DEMO_FOLDERS = "|".join(
-    str(Path(found.path).relative_to(f"{R}/demo/{name}"))
-    for name, entry in cfg.datasets.items()
-    if entry.demo
-    for found in videos(name)
-)
-
-
 rule demo:
     """Render one video of a demo dataset as a folder of JPG frames, with its truth."""
     output:
@@ -16,13 +8,15 @@ rule demo:
     benchmark:
         f"{R}/benchmarks/demo/{{dataset}}/{{folder}}.tsv"
     wildcard_constraints:
-        folder=DEMO_FOLDERS or "none",
+        folder=one_of(
+            folder for name in plan.demos for folder in plan.demo_folders(name)
+        ),
     conda:
         "../../envs/mespot.yaml"
     params:
         layout=lambda wildcards: cfg.datasets[wildcards.dataset].layout,
-        index=demo_indices,
-        stage=stage("demo"),
+        index=ask(plan.demo_indices),
+        stage=ask(plan.stage, "demo"),
     shell:
         "mespot demo --layout {params.layout} --subject {params.index[0]}"
         " --video {params.index[1]} --frames {output.frames:q} --truth {output.truth:q}"
@@ -41,7 +35,7 @@ rule demo_annotation:
         "../../envs/mespot.yaml"
     params:
         layout=lambda wildcards: cfg.datasets[wildcards.dataset].layout,
-        stage=stage("demo"),
+        stage=ask(plan.stage, "demo"),
     shell:
         "mespot demo-annotation --layout {params.layout} --out {output:q}"
         " --settings {params.stage[config]:q} 2> {log:q}"

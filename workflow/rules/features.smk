@@ -1,12 +1,7 @@
-PUBLISHED = [name for name, entry in cfg.datasets.items() if entry.layout == "features"]
-JOINED = [name for name, entry in cfg.datasets.items() if entry.of]
-FILMED = [name for name in cfg.datasets if name not in PUBLISHED + JOINED]
-
-
 rule features:
     """The dataset's feature store, from the mdmo files of its videos."""
     input:
-        mdmo=of_videos("mdmo"),
+        mdmo=lambda wildcards: plan.of_videos(wildcards.dataset, "mdmo"),
     output:
         f"{R}/{{dataset}}/features.h5",
     log:
@@ -14,15 +9,15 @@ rule features:
     benchmark:
         f"{R}/benchmarks/features/{{dataset}}.tsv"
     wildcard_constraints:
-        dataset="|".join(map(re.escape, FILMED)) or "none",
+        dataset=one_of(plan.filmed),
     conda:
         "../../envs/mespot.yaml"
     params:
         mdmo=each("--mdmo", "mdmo"),
-        subjects=lambda wildcards: " ".join(
-            f"--subject {found.subject}" for found in videos(wildcards.dataset)
+        subjects=lambda wildcards: flags(
+            "--subject", plan.people(wildcards.dataset).values()
         ),
-        stage=stage("features"),
+        stage=ask(plan.stage, "features"),
     shell:
         "mespot features {params.mdmo} {params.subjects} --out {output:q}"
         " --settings {params.stage[config]:q} 2> {log:q}"
@@ -31,7 +26,7 @@ rule features:
 rule features_import:
     """The dataset's feature store, from the authors' published segment files."""
     input:
-        root=lambda wildcards: cfg.datasets[wildcards.dataset].root,
+        root=of_user(lambda dataset: cfg.datasets[dataset].root),
     output:
         f"{R}/{{dataset}}/features.h5",
     log:
@@ -39,12 +34,13 @@ rule features_import:
     benchmark:
         f"{R}/benchmarks/features/{{dataset}}.tsv"
     wildcard_constraints:
-        dataset="|".join(map(re.escape, PUBLISHED)) or "none",
+        dataset=one_of(plan.published),
     conda:
         "../../envs/mespot.yaml"
     params:
         fps=lambda wildcards: cfg.datasets[wildcards.dataset].fps,
-        stage=stage("features"),
+        stage=ask(plan.stage, "features"),
+        source=ask(plan.published_source),
     shell:
         "mespot features-import --root {input.root:q} --fps {params.fps} --out {output:q}"
         " --settings {params.stage[config]:q} 2> {log:q}"
@@ -63,12 +59,12 @@ rule features_join:
     benchmark:
         f"{R}/benchmarks/features/{{dataset}}.tsv"
     wildcard_constraints:
-        dataset="|".join(map(re.escape, JOINED)) or "none",
+        dataset=one_of(plan.joined),
     conda:
         "../../envs/mespot.yaml"
     params:
         features=each("--features", "features"),
-        stage=stage("features"),
+        stage=ask(plan.stage, "features"),
     shell:
         "mespot features-join {params.features} --out {output:q}"
         " --settings {params.stage[config]:q} 2> {log:q}"

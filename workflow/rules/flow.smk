@@ -14,7 +14,7 @@ rule flow:
     resources:
         gpu=1,
     params:
-        stage=stage("flow"),
+        stage=ask(plan.stage, "flow"),
     shell:
         "mespot flow --aligned {input.aligned:q} --out {output:q}"
         " --threads {threads} --settings {params.stage[config]:q} 2> {log:q}"

@@ -12,9 +12,9 @@ rule landmarks:
     conda:
         "../../envs/mespot.yaml"
     resources:
-        gpu=gpu_of("landmarks"),
+        gpu=lambda wildcards: plan.gpu("landmarks", wildcards.dataset),
     params:
-        stage=stage("landmarks"),
+        stage=ask(plan.stage, "landmarks"),
     shell:
         "mespot landmarks --aligned {input.aligned:q} --align {input.align:q} --out {output:q}"
         " --settings {params.stage[config]:q} 2> {log:q}"

@@ -12,7 +12,7 @@ rule mdmo:
     conda:
         "../../envs/mespot.yaml"
     params:
-        stage=stage("mdmo"),
+        stage=ask(plan.stage, "mdmo"),
     shell:
         "mespot mdmo --roi {input.roi:q} --align {input.align:q} --out {output:q}"
         " --settings {params.stage[config]:q} 2> {log:q}"

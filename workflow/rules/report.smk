@@ -5,11 +5,11 @@ rule report:
     """The page: the table of scores and a timeline of each video."""
     input:
         summary=rules.aggregate.output,
-        features=[f"{R}/{folder.split('/')[0]}/features.h5" for folder in shown()],
-        annotation=[f"{R}/{folder.split('/')[0]}/annotation.csv" for folder in shown()],
+        features=[f"{R}/{folder.split('/')[0]}/features.h5" for folder in shown],
+        annotation=[f"{R}/{folder.split('/')[0]}/annotation.csv" for folder in shown],
         spotted=[
             f"{R}/{folder}/{name}"
-            for folder in shown()
+            for folder in shown
             for name in ("intervals.csv", "curves.h5")
         ],
     output:
@@ -23,8 +23,8 @@ rule report:
         "../../envs/mespot.yaml"
     params:
         results=lambda wildcards: R,
-        shown=" ".join(f"--shown {folder}" for folder in shown()),
-        stage=stage("report"),
+        shown=flags("--shown", shown),
+        stage=ask(plan.stage, "report"),
     shell:
         "mespot report --results {params.results:q} {params.shown}"
         " --summary {input.summary:q} --out {output.page:q}"
@@ -35,11 +35,11 @@ rule report_own:
     """The page of one's own videos: each interval with face and curve, and timelines."""
     input:
         features=f"{R}/{{dataset}}/features.h5",
-        intervals=f"{R}/{{dataset}}/{own_run()}/intervals.csv",
-        not_counted=f"{R}/{{dataset}}/{own_run()}/not_counted.csv",
-        lanes=f"{R}/{{dataset}}/{own_run()}/lanes.csv",
-        curves=f"{R}/{{dataset}}/{own_run()}/curves.h5",
-        aligned=of_videos("align", "mkv"),
+        intervals=f"{R}/{{dataset}}/{plan.own_run()}/intervals.csv",
+        not_counted=f"{R}/{{dataset}}/{plan.own_run()}/not_counted.csv",
+        lanes=f"{R}/{{dataset}}/{plan.own_run()}/lanes.csv",
+        curves=f"{R}/{{dataset}}/{plan.own_run()}/curves.h5",
+        aligned=lambda wildcards: plan.of_videos(wildcards.dataset, "align", "mkv"),
     output:
         page=f"{R}/{{dataset}}/report/index.html",
         pictures=directory(f"{R}/{{dataset}}/report/pictures"),

@@ -12,7 +12,7 @@ rule roi:
     conda:
         "../../envs/mespot.yaml"
     params:
-        stage=stage("roi"),
+        stage=ask(plan.stage, "roi"),
     shell:
         "mespot roi --flow {input.flow:q} --landmarks {input.landmarks:q} --out {output:q}"
         " --settings {params.stage[config]:q} 2> {log:q}"

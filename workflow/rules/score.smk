@@ -1,4 +1,4 @@
-PROTOCOLS = " ".join(f"--protocol {name}" for name in cfg.score.protocols)
+PROTOCOLS = flags("--protocol", cfg.score.protocols)
 
 
 rule score:
@@ -17,7 +17,7 @@ rule score:
         "../../envs/mespot.yaml"
     params:
         protocols=PROTOCOLS,
-        stage=stage("score"),
+        stage=ask(plan.stage, "score"),
     shell:
         "mespot score --annotation {input.annotation:q} --as-given {input.as_given:q}"
         " --intervals {input.intervals:q} {params.protocols} --out {output:q} 2> {log:q}"
@@ -39,7 +39,7 @@ rule score_cross:
         "../../envs/mespot.yaml"
     params:
         protocols=PROTOCOLS,
-        stage=stage("score"),
+        stage=ask(plan.stage, "score"),
     shell:
         "mespot score --annotation {input.annotation:q} --as-given {input.as_given:q}"
         " --intervals {input.intervals:q} {params.protocols} --out {output:q} 2> {log:q}"

@@ -4,7 +4,7 @@ rule select:
         features=f"{R}/{{dataset}}/features.h5",
         annotation=f"{R}/{{dataset}}/annotation.csv",
         as_given=f"{R}/{{dataset}}/annotation_as_given.csv",
-        epochs=trainings_to_choose_by,
+        epochs=ask(plan.trainings_to_choose_by),
     output:
         f"{R}/{{dataset}}/{{run}}/{{policy}}/selection.csv",
     log:
@@ -14,10 +14,10 @@ rule select:
     conda:
         "../../envs/mespot.yaml"
     params:
-        network=lambda wildcards: network_of(method_of(wildcards.run)),
+        network=lambda wildcards: plan.network(wildcards.run),
         epochs=each("--epochs", "epochs"),
-        stage=stage("select", without=["policies", "groups"]),
-        spot=stage("spot"),
+        stage=ask(plan.stage, "select", without=("policies", "groups")),
+        spot=ask(plan.stage, "spot"),
     shell:
         "mespot select --policy {wildcards.policy} --features {input.features:q}"
         " --annotation {input.annotation:q} --as-given {input.as_given:q} {params.epochs}"

@@ -2,8 +2,8 @@ rule spot:
     """Spot in each left-out subject's videos with the model that has not seen them, or with no model."""
     input:
         features=f"{R}/{{dataset}}/features.h5",
-        models=models_of_folds,
-        selection=selection_of,
+        models=ask(plan.models_of_folds),
+        selection=ask(plan.selection),
     output:
         intervals=f"{R}/{{dataset}}/{{run}}{{chosen}}/intervals.csv",
         not_counted=f"{R}/{{dataset}}/{{run}}{{chosen}}/not_counted.csv",
@@ -16,10 +16,10 @@ rule spot:
     conda:
         "../../envs/mespot.yaml"
     params:
-        network=lambda wildcards: network_of(method_of(wildcards.run)),
+        network=lambda wildcards: plan.network(wildcards.run),
         models=each("--model", "models"),
         selection=each("--selection", "selection"),
-        stage=stage("spot"),
+        stage=ask(plan.stage, "spot"),
         lanes=json.dumps(cfg.lanes.plain()),
     shell:
         "mespot spot --features {input.features:q} {params.models} {params.selection}"
@@ -32,8 +32,8 @@ rule spot_cross:
     """Spot in all videos of a dataset with the model of another (or of one's own video)."""
     input:
         features=f"{R}/{{dataset}}/features.h5",
-        models=models_of_folds,
-        selection=selection_of,
+        models=ask(plan.models_of_folds),
+        selection=ask(plan.selection),
     output:
         intervals=f"{R}/{{dataset}}/{{run}}/cross/{{source}}{{chosen}}/intervals.csv",
         not_counted=f"{R}/{{dataset}}/{{run}}/cross/{{source}}{{chosen}}/not_counted.csv",
@@ -46,10 +46,10 @@ rule spot_cross:
     conda:
         "../../envs/mespot.yaml"
     params:
-        network=lambda wildcards: network_of(method_of(wildcards.run)),
+        network=lambda wildcards: plan.network(wildcards.run),
         models=each("--model", "models"),
         selection=each("--selection", "selection"),
-        stage=stage("spot"),
+        stage=ask(plan.stage, "spot"),
         lanes=json.dumps(cfg.lanes.plain()),
     shell:
         "mespot spot --features {input.features:q} {params.models} {params.selection}"

@@ -1,7 +1,3 @@
-for dataset, method in cfg.trained():
-    check_folds(dataset, method)
-
-
 rule train:
     """One fold: a model trained on all subjects but one (`all`: on all, for new videos).
 
@@ -9,8 +5,10 @@ rule train:
     """
     input:
         features=f"{R}/{{dataset}}/features.h5",
-        annotation=annotation_to_train_on,
-        start=model_to_start_from,
+        annotation=ask(plan.annotation_to_train_on),
+        start=lambda wildcards: plan.model_to_start_from(
+            wildcards.dataset, wildcards.run
+        ),
     output:
         model=f"{R}/{{dataset}}/{{run}}/folds/{{fold}}/model.pt",
         epochs=f"{R}/{{dataset}}/{{run}}/folds/{{fold}}/epochs.pt",
@@ -24,10 +22,12 @@ rule train:
     resources:
         gpu=1,
     params:
-        network=lambda wildcards: network_of(method_of(wildcards.run)),
-        left_out=left_out,
+        network=lambda wildcards: plan.network(wildcards.run),
+        left_out=lambda wildcards: flags(
+            "--left-out", plan.left_out(**dict(wildcards.items()))
+        ),
         start=each("--start", "start"),
-        stage=stage("train"),
+        stage=ask(plan.stage, "train"),
     shell:
         "mespot train --features {input.features:q} --annotation {input.annotation:q}"
         " {params.left_out} {params.start} --network {params.network[name]:q}"
