@@ -13,7 +13,7 @@ export XDG_CACHE_HOME := $(CURDIR)/.snakemake/cache
 export MPLCONFIGDIR := $(XDG_CACHE_HOME)
 endif
 
-.PHONY: demo spot test lint format schema requirements clean
+.PHONY: demo spot test lint format schema contract requirements clean
 
 demo: .venv/ready  ## the demo datasets: from video to table and pictures
 	snakemake --cores $(CORES)
@@ -41,6 +41,9 @@ format: .venv/ready
 
 schema: .venv/ready  ## the config's JSON schema, from its models
 	mespot schema > workflow/schemas/config.schema.json
+
+contract: .venv/ready  ## docs/operation.md's table of what runs again, from dry-runs
+	python tests/contract.py
 
 requirements: .venv/ready  ## the exact list, again, from pyproject.toml
 	uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 \

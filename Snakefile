@@ -63,6 +63,7 @@ onstart:
         plan.check_annotations()
     except InputError as error:
         stop(error)
+    plan.sources.save()
     # One bad video does not cost the others then: the stages write its failure down and go on.
     keep_going = workflow.execution_settings.keep_going or bool(cfg.video)
     os.environ.update(MESPOT_KEEP_GOING=str(int(keep_going)))

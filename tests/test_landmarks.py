@@ -121,9 +121,3 @@ def test_moved_box_follows_its_points():
     box = np.array([0.0, 5.0, 50.0, 55.0])
     moved = moved_box(box, points, 2 * points + (3, 4))
     np.testing.assert_allclose(moved, 2 * box + (3, 4, 3, 4))
-
-
-def test_bridge_interpolates_and_holds_the_ends():
-    values = np.array([9.0, 1, 9, 9, 4, 9])[:, None]
-    valid = np.array([0, 1, 0, 0, 1, 0], bool)
-    np.testing.assert_allclose(landmarks.bridge(values, valid)[:, 0], [1, 1, 2, 3, 4, 4])

@@ -21,8 +21,7 @@ def package(tmp_path, monkeypatch) -> Path:
 
 
 def digests() -> dict[str, str]:
-    for kept in (rerun.digest, rerun._imports, rerun._code_digest):
-        kept.cache_clear()
+    rerun.forget()
     return {stage: rerun.digest(stage) for stage in [*STAGES, "aggregate"]}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mespot.stretches import closed, runs
+from mespot.stretches import closed, interpolated, runs
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,9 @@ def test_closed(flags, gap, expected):
     given = np.array([flag == "1" for flag in flags])
     assert "".join(map(str, closed(given, gap).astype(int))) == expected
     assert [flag == "1" for flag in flags] == given.tolist(), "what was given stays"
+
+
+def test_interpolated_fills_and_holds_the_ends():
+    values = np.array([9.0, 1, 9, 9, 4, 9])[:, None]
+    valid = np.array([0, 1, 0, 0, 1, 0], bool)
+    np.testing.assert_allclose(interpolated(values, valid)[:, 0], [1, 1, 2, 3, 4, 4])

@@ -21,11 +21,10 @@ from mespot.faces.covered import COVERED, LOST, MOST_SLIGHT, agreement, consiste
 from mespot.faces.dlib import grey
 from mespot.faces.points import inter_ocular, moved_box
 from mespot.faces.register import Template, compose, fit_similarity, invert
-from mespot.landmarks import bridge
 from mespot.progress import progress
 from mespot.settings import Align
 from mespot.source import sample
-from mespot.stretches import runs
+from mespot.stretches import interpolated, runs
 
 STAGE = "align"
 # While there is no face the detector is asked this often, s: it costs as much as several frames.
@@ -453,7 +452,7 @@ def bridge_transforms(transforms: np.ndarray, valid: np.ndarray, size: int) -> n
     placed = np.concatenate(
         [back[:, :, :2].reshape(-1, 4), back[:, :, :2] @ centre + back[:, :, 2]], 1
     )
-    placed = bridge(placed, valid)
+    placed = interpolated(placed, valid)
     linear = placed[:, :4].reshape(-1, 2, 2)
     back = np.concatenate([linear, (placed[:, 4:] - linear @ centre)[:, :, None]], 2)
     bridged = np.array([invert(one) for one in back])

@@ -65,10 +65,10 @@ class Sources:
         return known
 
     def save(self) -> None:
-        """Write the file, if there is anything new to keep and a results folder to keep it in."""
+        """Write the file, if there is anything new to keep: once it is sure that what is new will be read."""
         from mespot.store import replacing  # HDF5: slow to import
 
-        if self.changed and self.file.parent.is_dir():
+        if self.changed:
             with replacing(self.file) as temporary:
                 temporary.write_text(json.dumps(self.kept, indent=0, sort_keys=True) + "\n")
             self.changed = False

@@ -18,6 +18,7 @@ from mespot import faces, store, video
 from mespot.faces.points import inter_ocular, moved_box
 from mespot.progress import progress
 from mespot.settings import Landmarks
+from mespot.stretches import interpolated
 
 STAGE = "landmarks"
 # Frames handed over at a time to a network that looks at each by itself.
@@ -38,7 +39,7 @@ def landmarks(aligned_video: Path, align_h5: Path, out: Path, settings: Landmark
     corners = np.array([[x0, y0], [x1, y1]]) @ to_crop[:, :2].T + to_crop[:, 2]
     frames = progress(video.read(aligned_video), f"landmarks {aligned_video.stem}", info.n_frames)
     points = find(frames, valid, repeat, corners.ravel(), detector)
-    points = smooth(bridge(points, valid), settings.smooth)
+    points = smooth(interpolated(points, valid), settings.smooth)
     with store.create(
         out,
         stage=STAGE,
@@ -79,16 +80,6 @@ def find(
     for t in np.flatnonzero(again):
         points[t] = points[t - 1]
     return points
-
-
-def bridge(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """`values` (T, ...) with what is not `valid` interpolated linearly, nearest at the ends."""
-    if not valid.any():
-        return values
-    known = np.flatnonzero(valid)
-    flat = values.reshape(len(values), -1)
-    filled = [np.interp(np.arange(len(flat)), known, column[known]) for column in flat.T]
-    return np.stack(filled, 1).reshape(values.shape)
 
 
 def smooth(points: np.ndarray, width: float) -> np.ndarray:

@@ -425,10 +425,16 @@ class Plan:
         if name == "train":
             settings["seed"] += self.runs(method).index(run)
         settings = {key: value for key, value in settings.items() if key not in without}
+        if "sets" in settings:  # those that are not used may change
+            settings["sets"] = {settings["set"]: settings["sets"][settings["set"]]}
         if detector := settings.get("detector"):
             modules.append(f"faces.{detector}")
             weights = weights_of(detector)
         return {"config": json.dumps(settings), "code": digest(*modules), **weights}
+
+    def spot_settings(self, dataset: str, run: str) -> str:
+        """What `select` spots with, as JSON."""
+        return json.dumps(self.settings("spot", dataset, method_of(run)).plain())
 
     def gpu(self, stage: str, dataset: str) -> int:
         """Whether a stage with a detector asks for a GPU: it does if that is a network."""

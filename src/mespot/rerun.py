@@ -24,6 +24,12 @@ def digest(*modules: str) -> str:
     return digest_of(" ".join(f"{name}={_code_digest(name)}" for name in sources))
 
 
+def forget() -> None:
+    """Read the modules again, which may have been edited since."""
+    for kept in (digest, _imports, _code_digest):
+        kept.cache_clear()
+
+
 def file_digest(path: Path) -> str:
     """Digest of one Python file outside the package (a model of the user's own)."""
     return digest_of(_code_of(path.read_text(), str(path)))

@@ -18,3 +18,13 @@ def closed(flags: np.ndarray, gap: float) -> np.ndarray:
         if stop - start < gap and start > 0 and stop < len(flags):
             flags[start:stop] = True
     return flags
+
+
+def interpolated(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """`values` (T, ...) with what is not `valid` interpolated linearly, nearest at the ends."""
+    if not valid.any():
+        return values
+    known = np.flatnonzero(valid)
+    flat = values.reshape(len(values), -1)
+    filled = [np.interp(np.arange(len(flat)), known, column[known]) for column in flat.T]
+    return np.stack(filled, 1).reshape(values.shape)

@@ -20,7 +20,7 @@ rule check:
     params:
         layout=lambda wildcards: cfg.datasets[wildcards.dataset].layout,
         compare=each("--compare", "compare"),
-        stage=ask(plan.stage, "check", of="decode"),
+        stage=ask(plan.stage, "check", without=("align",), of="decode"),
         # Another list of videos is checked again, and so is a video that was replaced.
         sources=ask(plan.all_sources),
     shell:

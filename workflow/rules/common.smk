@@ -1,5 +1,4 @@
 # What the rules ask is answered by mespot.plan; here it is only handed on.
-import atexit
 import json
 import os
 import re
@@ -105,7 +104,3 @@ def one_of(names):
 def threads_for_a_video(wildcards):
     """One while there are as many videos as cores; more for few videos, or one long one."""
     return max(1, (workflow.cores or 1) // plan.n_videos)
-
-
-if workflow.is_main_process:
-    atexit.register(plan.sources.save)

@@ -17,9 +17,9 @@ rule select:
         network=lambda wildcards: plan.network(wildcards.run),
         epochs=each("--epochs", "epochs"),
         stage=ask(plan.stage, "select", without=("policies", "groups")),
-        spot=ask(plan.stage, "spot"),
+        spot=lambda wildcards: plan.spot_settings(wildcards.dataset, wildcards.run),
     shell:
         "mespot select --policy {wildcards.policy} --features {input.features:q}"
         " --annotation {input.annotation:q} --as-given {input.as_given:q} {params.epochs}"
         " --network {params.network[name]:q} --out {output:q}"
-        " --settings {params.stage[config]:q} --spot-settings {params.spot[config]:q} 2> {log:q}"
+        " --settings {params.stage[config]:q} --spot-settings {params.spot:q} 2> {log:q}"
