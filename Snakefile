@@ -7,6 +7,7 @@ from snakemake.utils import min_version
 
 from mespot.config import over_defaults
 from mespot.start import check_files
+from mespot.watch import Watch
 
 min_version("9.0")
 
@@ -58,6 +59,9 @@ include: "workflow/rules/aggregate.smk"
 include: "workflow/rules/report.smk"
 
 
+watch = Watch(workflow, R)
+
+
 onstart:
     try:
         plan.check_annotations()
@@ -67,11 +71,14 @@ onstart:
     # One bad video does not cost the others then: the stages write its failure down and go on.
     keep_going = workflow.execution_settings.keep_going or bool(cfg.video)
     os.environ.update(MESPOT_KEEP_GOING=str(int(keep_going)))
+    watch.begin()
 
 
 onsuccess:
+    watch.end()
     outcome.print_result(plan)
 
 
 onerror:
+    watch.end()
     outcome.print_error(plan, log)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mespot import demo, video
-from mespot.decode import decode, resample
+from mespot.decode import Kept, decode, resample
 from mespot.errors import InputError
 from mespot.faces.dlib import detect_faces
 from mespot.settings import Align, Decode, Demo
@@ -66,6 +66,20 @@ def test_folder_is_read_in_natural_order_and_losslessly(tmp_path):
     assert len(read) == 12
     assert all(np.array_equal(a, b) for a, b in zip(frames, read, strict=True))
     assert video.info(tmp_path / "out.mkv")[:4] == (30.0, 12, 64, 48)
+
+
+def test_how_many_frames_are_expected_is_told_before_they_are_read(tmp_path):
+    folder = save_folder(tmp_path / "s", numbered(40))
+    film = save_video(tmp_path / "v.mp4", numbered(40), [k / 20 for k in range(40)])
+    for source, settings, expected in (
+        (folder, Decode(fps=25, frames_fps=200), 5),
+        (folder, Decode(fps=25), 40),
+        (film, Decode(fps=10), 20),
+        (film, Decode(fps=10, from_s=0.5, to_s=1.5), 10),
+        (film, Decode(fps=10, frames_fps=40), 10),
+    ):
+        found = Kept(source, settings, None).expected()
+        assert abs(found - expected) <= 1, (source.name, settings)
 
 
 def test_grey_frames_stay_grey(tmp_path):

@@ -61,7 +61,10 @@ class Workflow:
             str(ROOT / "Snakefile"),
         ]
         command += ["--cores", "2", "--directory", str(self.folder), "--configfile", str(file)]
-        environment = os.environ | {"PATH": os.defpath} | environment
+        return self.execute(command, os.environ | {"PATH": os.defpath} | environment)
+
+    @staticmethod
+    def execute(command: list, environment: dict) -> subprocess.CompletedProcess:
         return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
     def would_run(self, config: dict | None = None, *arguments: str) -> set[str]:

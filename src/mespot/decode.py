@@ -23,7 +23,7 @@ from mespot.frames import is_frames
 from mespot.frames import read as read_frames
 from mespot.progress import progress
 from mespot.settings import Align, Decode
-from mespot.source import Timed, silent, timed_frames
+from mespot.source import Timed, seconds, silent, timed_frames
 from mespot.video_file import Say, warn
 
 Frame = TypeVar("Frame")
@@ -51,7 +51,7 @@ def decode(source: Path, out: Path, settings: Decode, first: int | None = None) 
     if not (source.is_file() or source.is_dir()):
         raise InputError(f"{source}: no such video file or folder of frames")
     kept = Kept(source, settings, first)
-    frames = progress(kept.pictures(), f"decode {source.name}")
+    frames = progress(kept.pictures(), f"decode {source.name}", kept.expected())
     n = video.write(out, frames, settings.fps, fingerprint(source), kept.origin)
     if n < 2:
         out.unlink()
@@ -89,6 +89,17 @@ class Kept:
         self.unknown: list[int] = []
         self.scale = (1.0, 1.0)
         self.rate = 0.0
+
+    def expected(self) -> int | None:
+        """About how many frames at the working rate; None where neither names nor the header tell."""
+        rate = self.settings.frames_fps
+        if self.source.is_dir():
+            length = sum(1 for _ in self.source.iterdir()) / (rate or self.settings.fps)
+        else:
+            length = None if is_frames(self.source) else seconds(self.source, rate)
+        if not length:
+            return None
+        return max(1, round((min(length, self.end) - self.start) * self.settings.fps))
 
     def pictures(self) -> Iterator[np.ndarray]:
         """The frames at the working rate, (H, W) grey or (H, W, 3) RGB uint8."""

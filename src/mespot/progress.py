@@ -10,7 +10,8 @@ from typing import TypeVar
 from tqdm import tqdm
 
 Item = TypeVar("Item")
-SECONDS_BETWEEN_LINES = 30
+# Or a twentieth of the time so far, if that is longer: a log of hours stays short.
+SECONDS_BETWEEN_LINES = 5
 
 
 def progress(
@@ -27,9 +28,9 @@ def progress(
     done = 0
     for item in items:
         yield item
-        done = min(done + step, total) if total else done + step
+        done += step if step == 1 or not total else min(step, total - done)
         now = time.monotonic()
-        if now - last >= SECONDS_BETWEEN_LINES:
+        if now - last >= max(SECONDS_BETWEEN_LINES, (now - started) / 20):
             last = now
             of = f" of {total}" if total else ""
             print(f"{what}: {done}{of}, {now - started:.0f} s", file=sys.stderr, flush=True)

@@ -103,4 +103,4 @@ def one_of(names):
 
 def threads_for_a_video(wildcards):
     """One while there are as many videos as cores; more for few videos, or one long one."""
-    return max(1, (workflow.cores or 1) // plan.n_videos)
+    return max(1, (workflow.resource_settings.cores or 1) // plan.n_videos)
