@@ -13,7 +13,7 @@ export XDG_CACHE_HOME := $(CURDIR)/.snakemake/cache
 export MPLCONFIGDIR := $(XDG_CACHE_HOME)
 endif
 
-.PHONY: demo spot test lint format schema contract requirements clean
+.PHONY: demo spot why test lint format schema contract requirements clean
 
 demo: .venv/ready  ## the demo datasets: from video to table and pictures
 	snakemake --cores $(CORES)
@@ -24,6 +24,9 @@ export VIDEO
 spot: .venv/ready  ## spot in a video of one's own: make spot VIDEO=path
 	@test -n "$$VIDEO" || { echo 'make spot VIDEO=path: a video, a folder of videos or of frames'; exit 2; }
 	MESPOT_VIDEO="$$VIDEO" snakemake --cores $(CORES)
+
+why: .venv/ready  ## what would run and why; ARGS="--configfile mine.yaml" as given to snakemake
+	@mespot why -- $(ARGS)
 
 test: lint  ## all tests
 	pytest -n $(CORES) --dist loadfile

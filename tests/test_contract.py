@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from contract import STAGES, Finished, Run, as_text, in_docs, table, would_run
+import yaml
+from contract import ROOT, STAGES, Finished, Run, as_text, in_docs, table, would_run
 
 from mespot import rerun
+from mespot.errors import InputError
+from mespot.why import why
 
 # From the first that runs again on, in the order of the stages; `check` stands apart.
 TRAINED = ["train", "select", "spot", "score", "aggregate", "report"]
@@ -198,6 +201,36 @@ def test_a_subject_added_is_prepared_and_trains_every_fold_anew(finished):
     # Nothing that stands was taken away by looking.
     shutil.rmtree(dora)
     assert now(finished) == {}
+
+
+def test_why_says_each_stages_own_reason_on_one_screen(finished):
+    def said(config: dict) -> tuple[str, list[str]]:
+        file = finished.folder / "why.yaml"
+        file.write_text(yaml.safe_dump(config))
+        where = ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(finished.folder)]
+        head, *lines = why([*where, "--configfile", str(file)]).splitlines()
+        return head, [" ".join(line.split()) for line in lines]
+
+    assert said(finished.of({})) == (
+        "Nothing would run: every result is there, and what it was made of is unchanged.",
+        [],
+    )
+    # The flow's own reason, though align's would do; and nothing of the stages before.
+    head, lines = said(finished.of({"align.margin": 0.31, "flow.sets.published.tau": 0.2}))
+    assert head.endswith("jobs would run.")
+    assert lines[:4] == [
+        "decode 12 of 12 align.margin: 0.25 -> 0.31",
+        "align 12 of 12 margin: 0.25 -> 0.31",
+        "landmarks 12 of 12 what it reads is made again",
+        "flow 12 of 12 sets.published.tau: 0.25 -> 0.2",
+    ]
+    assert len(lines) < 24
+    _, lines = said(finished.of({"demo.subjects": 4}))
+    # Two videos, whose folders are new, and both spreadsheets.
+    assert lines[:2] == ["demo 4 of 10 subjects: 3 -> 4: grey, color", "not made yet: grey, color"]
+    assert "decode 2 of 14 not made yet" in lines
+    with pytest.raises(InputError, match=r"why.yaml: line \d+: flow.nonsense: unknown key"):
+        said(finished.of({"flow.nonsense": 1}))
 
 
 def test_another_version_of_a_library_runs_nothing(finished, tmp_path, monkeypatch):

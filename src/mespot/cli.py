@@ -458,6 +458,18 @@ def _weights_import(
     print(f"{path}: {weights.facts(path)}")
 
 
+@command("why")
+def _why(
+    arguments: Annotated[
+        list[str], typer.Argument(help="as given to snakemake; options after --")
+    ] = (),
+) -> None:
+    """What a run of the workflow would do, and why: a line for each stage."""
+    from mespot.why import why
+
+    print(why(arguments))
+
+
 @command("schema")
 def _schema() -> None:
     """Print the JSON schema of the configuration."""

@@ -1,4 +1,5 @@
 # What the rules ask is answered by mespot.plan; here it is only handed on.
+import atexit
 import json
 import os
 import re
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from snakemake.io import contains_wildcard
 
-from mespot import outcome
+from mespot import outcome, why
 from mespot.config import load
 from mespot.errors import InputError
 from mespot.plan import Plan
@@ -34,6 +35,8 @@ except InputError as error:
     stop(error)
 
 R = cfg.results
+if told := os.environ.get("MESPOT_WHY"):  # `mespot why`
+    atexit.register(lambda: Path(told).write_text(why.explain(workflow)))
 if workflow.is_main_process:  # not again in each job
     check_writable(Path(R).absolute(), "give another folder: --config results=FOLDER")
     for line in plan.left_aside():
