@@ -27,8 +27,6 @@ from mespot.rerun import digest, digest_of, file_digest
 
 # Where the models that come with mespot stand; any other is a file of the user's.
 OF_MESPOT = {"auw_gcn": "networks.auw_gcn", "displacement": "spotting.displacement"}
-# The stages of one video.
-PREPARE = ("decode", "align", "landmarks", "flow", "roi", "mdmo")
 
 
 class Plan:

@@ -1,0 +1,269 @@
+"""plan: which videos, folds, runs and files a configuration asks for, and what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mespot.config import load
+from mespot.datasets.layouts import Video
+from mespot.errors import InputError
+from mespot.plan import Plan, method_of
+
+PEOPLE = ("anna", "ben", "cleo")
+
+
+@pytest.fixture
+def ask(tmp_path, default_config):
+    """The plan of a dataset of three people and a demo, with other values by their keys."""
+    for person in PEOPLE:
+        folder = tmp_path / "mine" / person
+        folder.mkdir(parents=True)
+        for name in ("one", "two"):
+            (folder / f"{person}_{name}.mp4").write_bytes(b"x")
+    rows = "".join(f"{person}_one,macro,10,30\n" for person in PEOPLE)
+    (tmp_path / "mine" / "a.csv").write_text("video,type,onset,offset\n" + rows)
+    mine = {"layout": "videos", "root": str(tmp_path / "mine"), "annotation": "a.csv"}
+    demo = {"layout": "cas_me_sq", "demo": True}
+
+    def plan(change: dict[str, Any] | None = None, **datasets: dict[str, Any]) -> Plan:
+        config = deepcopy(default_config) | {"results": str(tmp_path / "r")}
+        config["demo"]["subjects"] = 3
+        config["datasets"] = datasets or {"mine": mine, "demo": demo}
+        for key, value in (change or {}).items():
+            *sections, name = key.split(".")
+            place = config
+            for section in sections:
+                place = place.setdefault(section, {})
+            place[name] = value
+        return Plan(load(config))
+
+    plan.mine, plan.demo = mine, demo
+    return plan
+
+
+def below(plan: Plan, files: list[str]) -> list[str]:
+    return [str(Path(file).relative_to(plan.results)) for file in files]
+
+
+def test_videos_are_found_by_name(ask, tmp_path):
+    plan = ask()
+    assert plan.subjects("mine") == PEOPLE
+    path = str(tmp_path / "mine" / "ben" / "ben_two.mp4")
+    assert plan.video("mine", "ben_two") == Video("ben", "ben_two", path)
+    assert plan.people("mine")["cleo_one"] == "cleo"
+    assert plan.subjects("demo") == ("casme_015", "casme_016", "casme_017")
+    with pytest.raises(InputError, match="mine has no video nobody"):
+        plan.video("mine", "nobody")
+    files = below(plan, plan.of_videos("mine", "flow"))
+    assert files[:2] == ["mine/flow/anna_one.h5", "mine/flow/anna_two.h5"]
+
+
+def test_a_dataset_is_listed_once_however_often_it_is_asked(ask, monkeypatch):
+    from mespot.datasets import layouts
+
+    listed = []
+    find = layouts.find
+    monkeypatch.setattr(layouts, "find", lambda *given: listed.append(given) or find(*given))
+    plan = ask()
+    for video in ("anna_one", "ben_two", "cleo_one"):
+        plan.video("mine", video)
+        plan.stage("decode", dataset="mine", video=video)
+        plan.subjects("mine")
+    assert len(listed) == 1
+
+
+def test_kinds_of_datasets(ask, tmp_path):
+    both = {"layout": "joined", "of": ["mine", "demo"]}
+    plan = ask(None, mine=ask.mine, demo=ask.demo, both=both)
+    assert (plan.filmed, plan.joined, plan.published) == (["mine", "demo"], ["both"], [])
+    assert (plan.demos, plan.labelled) == (["demo"], ["mine", "demo", "both"])
+    assert plan.checked == ["mine"]
+    assert plan.subjects("both") == tuple(sorted((*PEOPLE, *plan.subjects("demo"))))
+    assert plan.n_videos == 9, "those of a joined dataset are its parts'"
+    assert plan.given_files("demo") == plan.given_files("both") == []
+    assert len(plan.given_files("mine")) == 7
+    assert plan.annotation_file("demo") == f"{plan.results}/demo/demo/annotation.xlsx"
+    assert plan.annotation_file("mine") == str(tmp_path / "mine" / "a.csv")
+    assert plan.compared_file("mine") == []
+
+
+def test_people_who_are_in_two_datasets_are_not_added_up_or_tested_on_each_other(ask):
+    plan = ask()
+    assert plan.apart("mine", "demo")
+    assert plan.pool == ["mine", "demo"]
+    assert set(plan.crossed("mespot")) == {("mine", "demo"), ("demo", "mine")}
+    assert plan.crossed("displacement") == []
+    again = ask(None, mine=ask.mine, again=ask.mine)
+    assert (again.apart("mine", "again"), again.pool, again.crossed("mespot")) == (False, [], [])
+
+
+def test_runs_and_ways_of_choosing(ask):
+    plan = ask({"methods.mespot.seeds": 3, "select.policies": ["inner", "last", "oracle"]})
+    assert plan.runs("mespot") == ["mespot", "mespot/seed_2", "mespot/seed_3"]
+    assert plan.runs("displacement") == ["displacement"]
+    assert plan.ways("mine", "mespot") == ["/inner", "", "/oracle"]
+    assert plan.ways("mine", "mespot", without=("oracle",)) == ["/inner", ""]
+    assert plan.ways("mine", "displacement") == [""]
+    assert method_of("mespot/seed_2") == "mespot"
+
+
+def test_whom_a_fold_leaves_out(ask):
+    plan = ask({"select.groups": 3, "select.policies": ["inner"]})
+    assert plan.left_out("mine", "mespot", "ben") == ["ben"]
+    assert plan.left_out("mine", "mespot", "all") == []
+    assert plan.groups("mine", "mespot") == {1: ("anna",), 2: ("ben",), 3: ("cleo",)}
+    assert plan.left_out("mine", "mespot", "inner_1_3") == ["anna", "cleo"]
+    inner = below(plan, plan.trainings_to_choose_by("mine", "mespot", "inner"))
+    assert inner == [f"mine/mespot/folds/inner_{pair}/epochs.pt" for pair in ("1_2", "1_3", "2_3")]
+    oracle = below(plan, plan.trainings_to_choose_by("mine", "mespot", "oracle"))
+    assert oracle == [f"mine/mespot/folds/{person}/epochs.pt" for person in PEOPLE]
+
+
+def test_more_groups_than_subjects_are_one_each(ask):
+    plan = ask({"select.groups": 9})
+    assert len(plan.groups("mine", "mespot")) == 3
+
+
+def test_what_spotting_reads(ask):
+    plan = ask()
+    folds = [f"mine/mespot/folds/{person}/model.pt" for person in PEOPLE]
+    assert below(plan, plan.models_of_folds("mine", "mespot", "")) == folds
+    across = plan.models_of_folds("mine", "mespot", "/inner", source="demo")
+    assert below(plan, across) == ["demo/mespot/folds/all/epochs.pt"]
+    assert plan.models_of_folds("mine", "displacement", "") == []
+    assert plan.selection("mine", "mespot", "") == []
+    chosen = plan.selection("mine", "mespot", "/inner", source="demo")
+    assert below(plan, chosen) == ["demo/mespot/inner/selection.csv"]
+
+
+def test_what_training_reads(ask):
+    plan = ask({"methods.mespot.datasets": {"mine": {"train": {"start": "demo/plain"}}},
+                "methods.plain": {"datasets": {"demo": {}, "mine": {}}}})  # fmt: skip
+    on = below(plan, [plan.annotation_to_train_on("mine", "mespot", "anna")])
+    assert on == ["mine/annotation.csv"]
+    start = below(plan, plan.model_to_start_from("mine", "mespot"))
+    assert start == ["demo/plain/folds/all/model.pt"]
+    assert plan.model_to_start_from("mine", "plain") == []
+    published = ask({"methods.published.datasets": {"mine": {}}})
+    on = below(published, [published.annotation_to_train_on("mine", "published", "anna")])
+    assert on == ["mine/annotation_as_given.csv"]
+
+
+def test_what_is_asked_for(ask):
+    plan = ask({"methods.mespot.datasets": {"mine": {}}, "methods.mespot.seeds": 2})
+    assert below(plan, plan.asked()) == [
+        *("mine/check.csv", "summary.csv", "report/index.html", "mine/mespot/folds/all/model.pt")
+    ]
+    assert below(plan, plan.scores()) == [
+        "mine/mespot/score.json",
+        "mine/mespot/seed_2/score.json",
+        "mine/displacement/score.json",
+        "demo/displacement/score.json",
+    ]
+    assert plan.shown() == ["mine/mespot", "mine/displacement", "demo/displacement"]
+    only = ask({"report.timelines": ["displacement"]})
+    assert only.shown() == ["mine/displacement", "demo/displacement"]
+
+
+def test_videos_of_ones_own(ask, tmp_path):
+    plan = ask({"video": str(tmp_path / "mine" / "anna")})
+    assert plan.is_own("anna")
+    assert below(plan, plan.asked()) == [
+        "anna/displacement/intervals.csv",
+        "anna/report/index.html",
+    ]
+    assert list(plan.left_aside()) == []
+    trained = ask({"video": str(tmp_path / "mine" / "anna" / "anna_one.mp4"),
+                   "own.method": "mespot", "own.dataset": "demo",
+                   "select.policies": ["oracle", "inner"]})  # fmt: skip
+    assert trained.own_run() == "mespot/cross/demo/inner"
+    assert ask().own_run() == "none"
+
+
+def test_what_a_job_is_given_changes_with_what_it_goes_by_alone(ask):
+    plan = ask({"methods.mespot.seeds": 2})
+    flow = plan.stage("flow", dataset="mine", video="anna_one")
+    assert flow == plan.stage("flow", dataset="mine", video="ben_two")
+    settings = json.loads(flow["config"])
+    assert list(settings["sets"]) == [settings["set"]] == ["published"]
+    other = ask({"flow.sets.micro.tau": 0.2}).stage("flow", dataset="mine")
+    assert other == flow, "a set that is not used"
+    first, second = (
+        json.loads(plan.stage("train", dataset="mine", run=run, fold="anna")["config"])
+        for run in ("mespot", "mespot/seed_2")
+    )
+    assert second == first | {"seed": first["seed"] + 1}
+    whole = json.loads(plan.stage("check", of="decode", dataset="mine")["config"])
+    less = json.loads(plan.stage("check", ("align",), "decode", dataset="mine")["config"])
+    assert set(whole) - set(less) == {"align"}
+    codes = {plan.stage("spot", dataset="mine", run=run)["code"] for run in plan.config.methods}
+    assert len(codes) == 2, "spotting by a network, and by displacement"
+    assert plan.gpu("align", "mine") == 0
+
+
+def test_a_file_of_ones_own_network_counts_by_its_code(ask, tmp_path):
+    net = tmp_path / "net.py"
+    net.write_text("class Net:\n    x = 1\n")
+    first = ask({"methods.mespot.model": f"{net}:Net"}).network("mespot/seed_2")
+    assert first["name"] == f"{net}:Net"
+    net.write_text("class Net:\n    '''Said.'''\n\n    x = 1  # why\n")
+    assert ask({"methods.mespot.model": f"{net}:Net"}).network("mespot") == first
+    net.write_text("class Net:\n    x = 2\n")
+    assert ask({"methods.mespot.model": f"{net}:Net"}).network("mespot") != first
+
+
+def test_demo_folders_are_numbered_by_subject_and_video(ask):
+    plan = ask({"demo.videos": 2})
+    assert [plan.demo_indices("demo", folder) for folder in plan.demo_folders("demo")] == [
+        *((0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1))
+    ]
+    assert (plan.first_frame("demo"), plan.first_frame("mine")) == ([1], [])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"methods.mespot.model": "none.py:Net"}, "methods.mespot.model: 'none.py:Net'"),
+        ({"demo.subjects": 2, "select.policies": ["inner"]}, "demo: policy inner needs at least 3"),
+        (
+            {
+                "datasets.again": {"layout": "cas_me_sq", "demo": True},
+                "methods.mespot.datasets": {"demo": {"train": {"start": "again/plain"}}},
+                "methods.plain": {"datasets": {"again": {}}},
+            },
+            "methods.mespot.train.start: again/plain has seen subjects that are left out of demo",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_runs(ask, change, message):
+    with pytest.raises(InputError, match=message.replace("(", r"\(")):
+        ask(change).check()
+
+
+def test_one_subject_is_not_scored_and_said(ask, tmp_path):
+    (tmp_path / "solo").mkdir()
+    (tmp_path / "mine" / "anna").rename(tmp_path / "solo" / "anna")
+    annotation = str(tmp_path / "mine" / "a.csv")
+    plan = ask(None, one=ask.mine | {"root": str(tmp_path / "solo"), "annotation": annotation})
+    assert plan.subjects("one") == ("anna",)
+    said = list(plan.left_aside())
+    assert len(said) == 1
+    assert said[0].startswith("datasets.one: one subject, and to leave one out takes two: mespot")
+    with pytest.raises(InputError, match="one subject"):
+        plan.annotation_to_train_on("one", "mespot", "anna")
+    assert plan.annotation_to_train_on("one", "mespot", "all").endswith("one/annotation.csv")
+    assert plan.left_one_out("mespot") == []
+    assert plan.left_one_out("displacement") == ["one"]
+
+
+def test_a_dataset_without_annotation_is_left_aside(ask):
+    bare = {key: value for key, value in ask.mine.items() if key != "annotation"}
+    plan = ask(None, bare=bare, demo=ask.demo)
+    assert [line.split(":")[0] for line in plan.left_aside()] == ["datasets.bare"]
+    with pytest.raises(InputError, match="no dataset has an annotation"):
+        ask(None, bare=bare).asked()
