@@ -13,7 +13,7 @@ export XDG_CACHE_HOME := $(CURDIR)/.snakemake/cache
 export MPLCONFIGDIR := $(XDG_CACHE_HOME)
 endif
 
-.PHONY: demo spot test lint format schema requirements clean
+.PHONY: demo spot test test-slurm lint format schema requirements clean
 
 demo: .venv/ready  ## the demo datasets: from video to table and pictures
 	snakemake --cores $(CORES)
@@ -27,6 +27,9 @@ spot: .venv/ready  ## spot in a video of one's own: make spot VIDEO=path
 
 test: lint  ## all tests
 	pytest -n $(CORES) --dist loadfile
+
+test-slurm: .venv/ready  ## the workflow on a Slurm of one node that is started here, as root
+	pytest tests/slurm -rs
 
 lint: .venv/ready
 	ruff check
