@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from cluster import cluster, missing, said
+from PIL import Image
 from same import different
 from test_workflow import TINY, Workflow, datasets
 
@@ -74,6 +75,7 @@ def test_a_killed_job_is_tried_again_and_the_results_are_those_of_a_local_run(
     assert done.returncode == 0, done.stdout + done.stderr
     assert not killer.is_alive()
     assert different(local.results, workflow.results) == []
+    assert workflow.would_run() == set()
     # A video is one job, so are the trainings; the second attempt asks for more.
     jobs = asked(slurm)
     assert jobs["prepare"] == [
@@ -83,3 +85,31 @@ def test_a_killed_job_is_tried_again_and_the_results_are_those_of_a_local_run(
     ]
     assert jobs["train"] == ["1 3000M gres:gpu:1 1:00:00 COMPLETED"]
     assert {len(jobs[name]) for name in ("tables", "spot", "report")} == {1}
+
+
+@pytest.fixture
+def own(tmp_path) -> Workflow:
+    """One's own video, a folder of frames with one that cannot be read."""
+    (tmp_path / "video").mkdir()
+    Image.new("L", (64, 64)).save(tmp_path / "video" / "1.png")
+    (tmp_path / "video" / "2.png").write_bytes(b"no picture")
+    return Workflow(tmp_path / "work", {"video": str(tmp_path / "video")})
+
+
+def last(done) -> str:
+    return done.stderr.splitlines()[-1]
+
+
+def test_a_bad_video_is_named_in_the_last_line(slurm, own):
+    """It goes on as with --keep-going, which jobs on the nodes must know of."""
+    done = own.run(*SLURM, "--restart-times", "0", **slurm)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert last(done).startswith("mespot: video failed: decode: ")
+    assert "2.png: frame cannot be read" in last(done)
+
+
+def test_what_slurm_refuses_is_said_in_the_last_line(slurm, own):
+    wrong = ["--default-resources", "slurm_partition=nowhere", "mem_mb=1000", "runtime=1"]
+    done = own.run(*SLURM, *wrong, **slurm)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert last(done).startswith("mespot: Slurm took no job")
