@@ -13,7 +13,7 @@ export XDG_CACHE_HOME := $(CURDIR)/.snakemake/cache
 export MPLCONFIGDIR := $(XDG_CACHE_HOME)
 endif
 
-.PHONY: demo spot why test lint format schema contract requirements clean
+.PHONY: demo spot why test test-slurm lint format schema contract requirements clean
 
 demo: .venv/ready  ## the demo datasets: from video to table and pictures
 	snakemake --cores $(CORES)
@@ -30,6 +30,9 @@ why: .venv/ready  ## what would run and why; ARGS="--configfile mine.yaml" as gi
 
 test: lint  ## all tests
 	pytest -n $(CORES) --dist loadfile
+
+test-slurm: .venv/ready  ## the workflow on a Slurm of one node that is started here, as root
+	pytest tests/slurm -rs
 
 lint: .venv/ready
 	ruff check

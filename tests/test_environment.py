@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import venv
 from pathlib import Path
 
@@ -143,3 +144,56 @@ def test_what_snakemake_would_say_badly_is_said_before(
     said = capsys.readouterr().err
     assert message in said
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("visible", "devices", "arguments", "limit"),
+    [
+        (None, ["nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm"], [], 2),
+        # Without a GPU no limit: a limit of 1 would run flow on the CPU for one video at a time.
+        (None, ["nvidiactl", "null"], ["--cores", "64"], None),
+        ("", ["nvidia0"], [], None),
+        ("1,GPU-8f6", ["nvidia0"], ["--executor", "local"], 2),
+        # Those of the login node say nothing of a cluster's.
+        (None, ["nvidia0"], ["--executor", "slurm"], None),
+        (None, ["nvidia0"], ["--profile", "profiles/slurm"], None),
+    ],
+)
+def test_gpu_jobs_share_the_gpus_of_the_machine(
+    tmp_path, monkeypatch, visible, devices, arguments, limit
+):
+    for name in devices:
+        (tmp_path / name).touch()
+    monkeypatch.setattr(start, "DEVICES", tmp_path)
+    monkeypatch.delenv("SNAKEMAKE_PROFILE", raising=False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert start.gpus(arguments) == limit
+
+
+@pytest.mark.parametrize(
+    ("visible", "arguments", "gpu", "executor"),
+    [
+        ("0,1", [], 2, None),
+        ("", [], None, None),
+        ("0,1", ["--resources", "gpu=5"], 5, None),
+        ("0,1", ["--workflow-profile", "slurm"], 1, "slurm"),
+        ("0,1", ["--profile", "profiles/slurm"], 1, "slurm"),
+    ],
+)
+def test_profiles_limit_gpus_each_in_its_way(monkeypatch, visible, arguments, gpu, executor):
+    """As Snakemake reads them: on one machine all jobs share them, on a cluster each job has one."""
+    monkeypatch.delenv("SNAKEMAKE_PROFILE", raising=False)
+    shown = "from snakemake.cli import parse_args; _, given = parse_args(None);"
+    shown += "print(given.executor, getattr(given.resources.get('gpu'), 'value', None), given.set_resource_scopes)"
+    done = subprocess.run(
+        [sys.executable, "-c", shown, "--dry-run", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": visible},
+        check=True,
+    )
+    assert done.stdout.split()[:2] == [str(executor), str(gpu)]
+    assert "{'gpu': 'local'}" in done.stdout

@@ -16,6 +16,7 @@ import h5py
 import pandas as pd
 import pytest
 import yaml
+from same import different
 
 from mespot import demo
 from mespot.intervals import INTERVAL_COLUMNS
@@ -56,11 +57,13 @@ class Workflow:
             self.python,
             "-m",
             "snakemake",
+            "--cores",
+            "2",
             *arguments,
             "--snakefile",
             str(ROOT / "Snakefile"),
         ]
-        command += ["--cores", "2", "--directory", str(self.folder), "--configfile", str(file)]
+        command += ["--directory", str(self.folder), "--configfile", str(file)]
         return self.execute(command, os.environ | {"PATH": os.defpath} | environment)
 
     @staticmethod
@@ -124,6 +127,16 @@ def test_every_store_tells_where_it_comes_from(finished):
             ), path
             assert json.loads(file.attrs["settings"])
             assert len(file.attrs["source"]) == 64
+
+
+def test_one_core_gives_the_same_as_two(finished, tmp_path):
+    config = finished.config | {"datasets": {"color": datasets()["color"]}}
+    alone = Workflow(tmp_path, config)
+    done = alone.run("--cores", "1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    one, two = (workflow.results / "color" for workflow in (alone, finished))
+    # With a second dataset there is also what its model spots here.
+    assert [line for line in different(one, two) if not line.startswith("mespot/cross")] == []
 
 
 def test_regions_keep_the_order_of_the_config(finished, default_config):

@@ -28,7 +28,8 @@ def print_error(plan: Plan, logs: Iterable[str]) -> None:
     own_ = plan.config.video
     if own_ and len(failed) == len(plan.videos(plan.config.own_name)):
         stop("\n".join(failed))
-    if said := list(dict.fromkeys(_said_by_jobs(logs))):
+    logs = [Path(log).read_text() for log in logs]
+    if said := list(dict.fromkeys(_said_by_jobs(logs))) or _said_by_slurm(logs):
         stop("\n".join([*failed, *said]))
 
 
@@ -41,11 +42,33 @@ def failures(plan: Plan) -> list[str]:
 def _said_by_jobs(logs: Iterable[str]) -> Iterator[str]:
     """The messages in the logs of failed jobs."""
     for log in logs:
-        of_jobs = re.findall(r"^ +log: (.+) \(check log file", Path(log).read_text(), re.M)
-        for path in filter(Path.is_file, map(Path, dict.fromkeys(of_jobs))):
+        of_jobs = re.findall(r"^ +log: (.+) \(check log file", log, re.M)
+        # Slurm's own log of the job stands behind the job's.
+        both = [path for paths in of_jobs for path in (paths, paths.rpartition(", ")[0])]
+        for path in filter(Path.is_file, map(Path, dict.fromkeys(both))):
             lines = path.read_text().splitlines()
             said = [line for line in lines if line.startswith("mespot ")]
             yield from (line.removeprefix("mespot ") for line in said[-1:])
+
+
+def _said_by_slurm(logs: Iterable[str]) -> list[str]:
+    """Why Slurm refused or ended jobs; Snakemake does not say it of jobs that it sends as a group."""
+    log = "\n".join(logs)
+    if "SLURM run ID" not in log:
+        return []
+    if refused := re.findall(r"The error message was '(sbatch: .+?)'\.$", log, re.M | re.S):
+        return refused[-1:]
+    taken = re.findall(r"^Job (\S+) has been submitted with .+ \(log: (.+)\)\.$", log, re.M)
+    if not taken:
+        return [
+            "Slurm took no job, and Snakemake does not say why; `sbatch --test-only` does, with your "
+            "partition and account: docs/operation.md, On a cluster"
+        ]
+    ended = []
+    for path in filter(Path.is_file, map(Path, dict(taken).values())):  # of each, the last attempt
+        said = re.findall(r"^slurmstepd\S*: error: (.+)", path.read_text(errors="replace"), re.M)
+        ended += [f"{path}: {line}" for line in said[-1:]]
+    return ended
 
 
 def _print_warnings(plan: Plan, dataset: str) -> None:

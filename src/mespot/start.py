@@ -13,6 +13,8 @@ from typing import NoReturn
 from mespot import config_file
 from mespot.errors import InputError
 
+DEVICES = Path("/dev")
+
 
 def stop(error: object) -> NoReturn:
     """End with the one message and exit code 2; Snakemake would say where in its files it was raised."""
@@ -53,6 +55,23 @@ def place_caches(folder: Path) -> None:
     if home.startswith("~") or _refused(Path(home)):
         folder.mkdir(parents=True, exist_ok=True)
         os.environ["XDG_CACHE_HOME"] = os.environ["MPLCONFIGDIR"] = str(folder)
+
+
+def gpus(arguments: Sequence[str]) -> int | None:
+    """How many GPUs jobs on this machine share; None: no limit, where it has none or jobs run elsewhere.
+
+    A limit of 1 without a GPU would run the stages that would use one, one at a time.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--executor", "-e", default="local")
+    parser.add_argument("--profile", nargs="+", default=os.environ.get("SNAKEMAKE_PROFILE"))
+    given, _ = parser.parse_known_args(arguments)
+    if given.executor != "local" or given.profile:
+        return None
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len([name for name in visible.split(",") if name not in ("", "-1")]) or None
+    return len(list(DEVICES.glob("nvidia[0-9]*"))) or None
 
 
 def _refused(folder: Path) -> str | None:

@@ -12,6 +12,8 @@ rule align:
     conda:
         "../../envs/mespot.yaml"
     resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
         gpu=lambda wildcards: plan.gpu("align", wildcards.dataset),
     params:
         stage=ask(plan.stage, "align"),

@@ -10,6 +10,8 @@ rule decode:
         f"{R}/benchmarks/decode/{{dataset}}/{{video}}.tsv"
     conda:
         "../../envs/mespot.yaml"
+    resources:
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         stage=ask(plan.stage, "decode"),
         source=ask(plan.source),

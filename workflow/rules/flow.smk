@@ -12,6 +12,8 @@ rule flow:
         "../../envs/mespot.yaml"
     threads: threads_for_a_video
     resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
         gpu=1,
     params:
         stage=ask(plan.stage, "flow"),

@@ -12,6 +12,8 @@ rule landmarks:
     conda:
         "../../envs/mespot.yaml"
     resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
         gpu=lambda wildcards: plan.gpu("landmarks", wildcards.dataset),
     params:
         stage=ask(plan.stage, "landmarks"),

@@ -13,6 +13,9 @@ rule select:
         f"{R}/benchmarks/select/{{dataset}}/{{run}}/{{policy}}.tsv"
     conda:
         "../../envs/mespot.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         network=lambda wildcards: plan.network(wildcards.run),
         epochs=each("--epochs", "epochs"),

@@ -20,6 +20,8 @@ rule train:
     conda:
         "../../envs/mespot.yaml"
     resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=lambda wildcards, attempt: 20 * attempt,
         gpu=1,
     params:
         network=lambda wildcards: plan.network(wildcards.run),

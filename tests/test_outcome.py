@@ -1,0 +1,65 @@
+"""What the last lines of a failed run say, from Snakemake's log as its Slurm executor writes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mespot import outcome
+from mespot.config import load
+from mespot.plan import Plan
+
+SENT = "Job 3 has been submitted with SLURM jobid {number} (log: {log}).\n"
+
+
+@pytest.fixture
+def last_line(tmp_path, capsys, default_config):
+    """The last line after a run with this log; None if nothing is to be added to Snakemake's."""
+    plan = Plan(load(default_config | {"results": str(tmp_path / "results")}))
+
+    def said(log: str) -> str | None:
+        (tmp_path / "snakemake.log").write_text(log)
+        try:
+            outcome.print_error(plan, [str(tmp_path / "snakemake.log")])
+        except SystemExit:
+            return capsys.readouterr().err.splitlines()[-1]
+        return None
+
+    return said
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def test_what_a_job_says_is_found_beside_slurms_own_log(tmp_path, last_line):
+    log = written(tmp_path / "a, b.log", "mespot demo: a: old\nmespot check: a.csv: no column\n")
+    slurms = written(tmp_path / "7.log", "slurmstepd: error: *** JOB 7 ON n CANCELLED ***\n")
+    for logs in (f"{log}, {slurms}", f"{log}"):
+        line = f"Error in rule check:\n    log: {logs} (check log file(s) for error details)\n"
+        assert last_line("SLURM run ID: 1\n" + line) == "mespot: check: a.csv: no column"
+
+
+def test_why_slurm_ended_a_job_is_said_of_its_last_attempt(tmp_path, last_line):
+    time = "*** JOB 8 ON n CANCELLED AT 2026-11-26T13:34:54 DUE TO TIME LIMIT ***"
+    logs = [
+        written(tmp_path / "7.log", "slurmstepd: error: Detected 1 oom_kill event in StepId=7.0\n"),
+        written(tmp_path / "8.log", f"srun: error: x\nslurmstepd-n: error: {time}\nsrun: got\n"),
+    ]
+    sent = "".join(SENT.format(number=path.stem, log=path) for path in logs)
+    assert last_line("SLURM run ID: 1\n" + sent) == f"mespot: {logs[1]}: {time}"
+
+
+def test_why_sbatch_refused_a_job_is_said(last_line):
+    refused = "    message: SLURM sbatch failed. The error message was 'sbatch: error: a\nsbatch: error: b'.\n    sbatch call:\n        sbatch --wrap=\"'x'.\n"
+    assert last_line("SLURM run ID: 1\n" + refused) == "sbatch: error: b"
+
+
+def test_where_no_one_says_why_it_is_told_who_does(last_line):
+    said = last_line("SLURM run ID: 1\nError in group prepare\n")
+    assert said.startswith("mespot: Slurm took no job")
+    # A job that failed by itself has its log shown; on one machine there is no Slurm.
+    assert last_line("SLURM run ID: 1\n" + SENT.format(number=1, log="gone.log")) is None
+    assert last_line("Error in rule spot\n") is None
