@@ -26,6 +26,12 @@ config = over_defaults(given, config)
 include: "workflow/rules/common.smk"
 
 
+# The image is looked for only with `--sdm apptainer`; Snakemake takes no path with a space, even without.
+if "APPTAINER" in [way.name for way in workflow.deployment_settings.deployment_method]:
+
+    container: f"{workflow.basedir}/envs/mespot.sif"
+
+
 rule all:
     """The table and the page; for a video of one's own, its intervals and pictures."""
     default_target: True

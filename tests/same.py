@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import h5py
+import hdf5plugin  # noqa: F401
 import numpy as np
 import torch
 

@@ -178,7 +178,6 @@ def test_gpu_jobs_share_the_gpus_of_the_machine(
         ("0,1", [], 2, None),
         ("", [], None, None),
         ("0,1", ["--resources", "gpu=5"], 5, None),
-        ("0,1", ["--workflow-profile", "slurm"], 1, "slurm"),
         ("0,1", ["--profile", "profiles/slurm"], 1, "slurm"),
     ],
 )

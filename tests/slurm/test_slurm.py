@@ -13,12 +13,18 @@ import pytest
 from cluster import cluster, missing, said
 from PIL import Image
 from same import different
-from test_workflow import TINY, Workflow, datasets
+from test_workflow import ROOT, TINY, Workflow, datasets
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 
 # No more than the one node has, and a look at the queue every few seconds.
-SLURM = ["--workflow-profile", "slurm", "--slurm-no-account", "--resources", "gpu=1"]
+SLURM = [
+    "--profile",
+    str(ROOT / "profiles" / "slurm"),
+    "--slurm-no-account",
+    "--resources",
+    "gpu=1",
+]
 SLURM += ["mem_mb=12000", "--slurm-init-seconds-before-status-checks", "3"]
 CONFIG = TINY | {"datasets": {"color": datasets()["color"]}}
 

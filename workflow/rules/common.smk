@@ -60,6 +60,8 @@ wildcard_constraints:
 # activates for a job, as with --sdm conda, comes before it.)
 first = [sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)]
 os.environ.update(PATH=os.pathsep.join(first))
+# Environments of conda and images hold what mespot stands on; the code is this checkout's.
+os.environ.update(MESPOT_CHECKOUT=str(workflow.basedir))
 # Jobs share the cores; a library that opens a thread for each core would slow the others down.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
     os.environ.setdefault(variable, "1")
