@@ -27,6 +27,19 @@ def test_fullest_sector_wins_over_the_strongest():
     assert one([(0.1, 0)] * 3 + [(-5, 0)] * 2) == pytest.approx([0.1, 0])
 
 
+@pytest.mark.parametrize(
+    ("x", "y", "sector"), [(1, 1, (1, 0)), (-1, 1, (-1, 0)), (-1, -1, (-1, 0)), (1, -1, (1, 0))]
+)
+def test_a_vector_on_a_cut_is_where_opencv_takes_it(x, y, sector):
+    """At 44.99, 135.01, 224.99 and 315.01 degrees: always with those along x."""
+    along = np.array(sector)
+    vectors = np.array([(x, y), along, along, 2 * along[::-1], -2 * along[::-1]], float)[None, None]
+    found = mdmo.main_direction(vectors, np.ones((1, 1, 5), bool), mdmo.NOSE_CUTS, 1.0)[0, 0]
+    total = np.array((x, y)) + 2 * along
+    expected = total / np.linalg.norm(total) * (np.sqrt(2) + 2) / 3
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
 def test_only_the_strongest_share_counts():
     # The strongest 3 of 5: mean magnitude (3 + 2 + 2) / 3.
     assert one([(1, 0), (2, 0), (3, 0), (1, 0), (2, 0)], 0.6) == pytest.approx([7 / 3, 0])

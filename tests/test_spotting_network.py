@@ -62,24 +62,25 @@ def test_suppression_keeps_the_best_of_what_overlaps():
 def test_published_proposals_by_hand():
     """At the left edge row 0 alone is left to begin at; frames are one more than rows."""
     onset, offset, apex = curve(60, _0=0.5), curve(60, _6=0.8), curve(60, _1=0.9)
-    (found,) = propose_published(onset[None], offset[None], apex[None], (2, 7), 5, 0.5)
+    (found,) = propose_published(onset[None], offset[None], apex[None], (2, 7), (5, 30), 0.5)
     assert found == pytest.approx([1, 2, 7, 0.5 * 0.9 * 0.8])
     # The second window's frames go on counting.
     none = np.zeros_like(apex)
     both = [np.stack([none, one]) for one in (onset, offset, apex)]
-    assert propose_published(*both, (2, 7), 5, 0.5)[0, 0] == 61
-    # Too short, or an offset likelier where it begins, or an onset where it ends.
-    assert not len(propose_published(onset[None], offset[None], apex[None], (2, 7), 7, 0.5))
+    assert propose_published(*both, (2, 7), (5, 30), 0.5)[0, 0] == 61
+    # Too short, too long, or an offset likelier where it begins, or an onset where it ends.
+    assert not len(propose_published(onset[None], offset[None], apex[None], (2, 7), (7, 30), 0.5))
+    assert not len(propose_published(onset[None], offset[None], apex[None], (2, 7), (2, 5), 0.5))
     spoilt = offset + curve(60, _0=0.6)
-    assert not len(propose_published(onset[None], spoilt[None], apex[None], (2, 7), 5, 0.5))
+    assert not len(propose_published(onset[None], spoilt[None], apex[None], (2, 7), (5, 30), 0.5))
     spoilt = onset + curve(60, _6=0.9)
-    assert not len(propose_published(spoilt[None], offset[None], apex[None], (2, 7), 5, 0.5))
+    assert not len(propose_published(spoilt[None], offset[None], apex[None], (2, 7), (5, 30), 0.5))
 
 
-# Reach around the apex and least length in rows, most intervals a video: of each published dataset.
+# Reach around the apex and lengths in rows, most intervals a video: of each published dataset.
 PUBLISHED = {
-    "cas_me_sq": {"macro": ((7, 29), 15, 5), "micro": ((2, 7), 5, 5)},
-    "samm_lv": {"macro": ((6, 27), 12, 6), "micro": ((2, 7), 5, 5)},
+    "cas_me_sq": {"macro": ((7, 29), (15, 88), 5), "micro": ((2, 7), (5, 30), 5)},
+    "samm_lv": {"macro": ((6, 27), (12, 81), 6), "micro": ((2, 7), (4, 13), 5)},
 }
 
 
@@ -100,10 +101,10 @@ def test_proposals_and_suppression_are_the_published_ones(reference, dataset):
     """Every interval and its order exactly; scores to a float32's last digits."""
     proposed, kept = [], []
     for video, values in published_probabilities(reference, dataset):
-        for type_, (reach, shortest, top) in PUBLISHED[dataset].items():
+        for type_, (reach, length, top) in PUBLISHED[dataset].items():
             columns = [OUTPUTS.index(f"{type_}_{name}") for name in ("onset", "offset", "apex")]
             curves = (values[..., column] for column in columns)
-            proposals = propose_published(*curves, reach, shortest, 0.5)
+            proposals = propose_published(*curves, reach, length, 0.5)
             best = suppress(proposals, 0.5, inclusive=False, top=top)
             for rows, table in ((proposals, proposed), (best, kept)):
                 number = {"macro": 1, "micro": 2}[type_]
@@ -116,6 +117,20 @@ def test_proposals_and_suppression_are_the_published_ones(reference, dataset):
             expected, found = (table.sort_values(columns) for table in (expected, found))
         assert found[columns[:4]].to_numpy().tolist() == expected[columns[:4]].to_numpy().tolist()
         np.testing.assert_allclose(found["score"], expected["score"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("dataset", PUBLISHED)
+def test_the_published_methods_seconds_are_the_published_rows(paper_config, dataset):
+    """Also those that no interval of the reference set comes up against."""
+    spotting, fps = (
+        paper_config.stage("spot", dataset, "published"),
+        paper_config.datasets[dataset].fps,
+    )
+    for type_, (reach, length, top) in PUBLISHED[dataset].items():
+        for name, rows in (("reach", reach), ("seconds", length)):
+            seconds = getattr(spotting, f"{type_}_{name}")
+            assert tuple(round(each * fps) for each in seconds) == rows, (type_, name)
+        assert getattr(spotting, f"top_{type_}") == top
 
 
 @pytest.mark.parametrize("dataset", PUBLISHED)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from mespot import store
@@ -91,7 +92,10 @@ def main_direction(
     The fullest of the four sectors; of its vectors the strongest `share`, at least one; their mean
     direction (the unit vector of their sum) times their mean magnitude. 0 for an empty region.
     """
-    angle = np.degrees(np.arctan2(vectors[..., 1], vectors[..., 0])) % 360
+    # OpenCV's, as in the published code: on 8-bit flow many vectors lie exactly on a cut, and its
+    # approximation of the angle in float32 decides where they belong (45 degrees are 44.99, 135 are 135.01).
+    x, y = np.ascontiguousarray(vectors.reshape(-1, 2).T, np.float32)
+    angle = cv2.cartToPolar(x, y, angleInDegrees=True)[1].reshape(inside.shape)
     sector = np.where(inside, np.digitize(angle, cuts) % 4, 4)
     counts = np.stack([(sector == k).sum(-1) for k in range(4)], -1)
     fullest = counts.argmax(-1)

@@ -123,7 +123,7 @@ def spot_type(
     reach = [round(seconds * fps) for seconds in getattr(settings, f"{type_}_reach")]
     length = [round(seconds * fps) for seconds in getattr(settings, f"{type_}_seconds")]
     if published:
-        proposals = propose_published(*_curves(windows, type_), reach, length[0], settings.apex)
+        proposals = propose_published(*_curves(windows, type_), reach, length, settings.apex)
     else:
         values = of_rows(windows, valid)[None]
         onset, offset, apex = (curve[0] for curve in _curves(values, type_))

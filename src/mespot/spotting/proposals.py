@@ -55,14 +55,14 @@ def propose_published(
     offset: np.ndarray,
     apex: np.ndarray,
     reach: Sequence[int],
-    shortest: int,
+    length: Sequence[int],
     apex_over: float,
 ) -> np.ndarray:
     """Proposals (P, 4) as the published code makes them, of curves (W, L) of a video's windows.
 
     Each window stands for itself, padding included: the search ends at its first and last row. The
     onset must be likelier than an offset at the start, and the other way round at the end; offset -
-    onset must be at least `shortest`. Its frame numbers are one more than the rows they stand for.
+    onset must be within `length`. Its frame numbers are one more than the rows they stand for.
     """
     proposals = []
     for number, (starts, ends, apexes) in enumerate(zip(onset, offset, apex, strict=True)):
@@ -73,7 +73,7 @@ def propose_published(
             if len(right):
                 start, end = first + left.argmax(), k + reach[0] + right.argmax()
                 if (
-                    end - start >= shortest
+                    length[0] <= end - start <= length[1]
                     and starts[start] > ends[start]
                     and ends[end] > starts[end]
                 ):
