@@ -6,7 +6,7 @@ from copy import deepcopy
 from snakemake.utils import min_version
 
 from mespot.config import over_defaults
-from mespot.start import check_files
+from mespot.start import check_files, remove_unfinished
 from mespot.watch import Watch
 
 min_version("9.0")
@@ -69,14 +69,15 @@ watch = Watch(workflow, R)
 
 
 onstart:
-    try:
-        plan.check_annotations()
-    except InputError as error:
-        stop(error)
-    plan.sources.save()
     # One bad video does not cost the others then: the stages write its failure down and go on.
     keep_going = workflow.execution_settings.keep_going or bool(cfg.video)
     os.environ.update(MESPOT_KEEP_GOING=str(int(keep_going)))
+    for error in plan.wrong_annotations():
+        if not keep_going:
+            stop(error)
+        print(f"warning: {error}", file=sys.stderr)
+    plan.sources.save()
+    remove_unfinished(Path(R))
     watch.begin()
 
 

@@ -77,7 +77,7 @@ H5PY = "Can't close file (file write failed: filename = 'x', errno = 28, error m
         (PermissionError(errno.EACCES, "", "a"), "a: Permission denied; give yourself the right"),
         (OSError(errno.ENAMETOOLONG, "", "a" * 300), "File name too long; give .* a shorter name"),
         (OSError(H5PY), "out.h5: No space left on device"),
-        (OSError(errno.ENOSPC, "", "x/.out.123.mkv"), "out.h5: No space left"),
+        (OSError(errno.ENOSPC, "", "x/.mespot-123.mkv"), "out.h5: No space left"),
         (RuntimeError(H5PY), "out.h5: No space left on device"),
         (RuntimeError("write: Disk quota exceeded"), "out.h5: Disk quota exceeded; free some of"),
         (RuntimeError("[enforce fail at inline_container.cc:672]"), "out.h5: could not be written"),

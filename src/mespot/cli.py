@@ -99,12 +99,17 @@ def command(name: str, per_video: bool = False) -> Callable:
 
 @command("demo")
 def _demo(
-    layout: Word, subject: Number, video: Number, frames: Out, truth: Out, settings: Settings = "{}"
+    layout: Word,
+    subject: Number,
+    video: Number,
+    frames: Out,
+    out_truth: Out,
+    settings: Settings = "{}",
 ) -> None:
     """Render one video of a demo dataset, with its truth beside it."""
     from mespot.demo import make_video
 
-    make_video(layout, subject, video, Demo.parse(settings), frames, truth)
+    make_video(layout, subject, video, Demo.parse(settings), frames, out_truth)
 
 
 @command("demo-annotation")
@@ -356,13 +361,15 @@ def _score(
 ) -> None:
     """F1 of spotted against annotated intervals, as JSON; keyed by protocol if more than one."""
     from mespot.score import score_files
+    from mespot.store import replacing
 
     scores = score_files(annotation, as_given, intervals, protocol)
     text = json.dumps(scores if len(protocol) > 1 else scores[protocol[0]], indent=2)
     if out is None:
         print(text)
     else:
-        out.write_text(json.dumps(scores, indent=2) + "\n")
+        with replacing(out) as temporary:
+            temporary.write_text(json.dumps(scores, indent=2) + "\n")
 
 
 @command("aggregate")

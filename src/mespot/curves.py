@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TextIO
 
@@ -34,7 +35,8 @@ def curves(features: Path, spotted: Path, video: str | None, out: Path | TextIO)
         ]
     if not tables:
         raise InputError(f"{spotted}: {chosen[0].video} was not spotted in; run `spot` again")
-    pd.concat(tables).to_csv(out, index=False, float_format="%.6g")
+    with store.replacing(out) if isinstance(out, Path) else nullcontext(out) as place:
+        pd.concat(tables).to_csv(place, index=False, float_format="%.6g")
 
 
 def _table(feature: Feature, channels: list[str], values: np.ndarray) -> pd.DataFrame:

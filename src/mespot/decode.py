@@ -52,10 +52,7 @@ def decode(source: Path, out: Path, settings: Decode, first: int | None = None) 
         raise InputError(f"{source}: no such video file or folder of frames")
     kept = Kept(source, settings, first)
     frames = progress(kept.pictures(), f"decode {source.name}", kept.expected())
-    n = video.write(out, frames, settings.fps, fingerprint(source), kept.origin)
-    if n < 2:
-        out.unlink()
-        raise InputError(f"{source}: {n} frame at {settings.fps:g} fps; motion needs at least two")
+    video.write(out, frames, settings.fps, fingerprint(source), kept.origin)
 
 
 class Still(NamedTuple):
@@ -119,7 +116,11 @@ class Kept:
             )
 
     def origin(self) -> video.Origin:
-        """Where the frames that were drawn come from."""
+        """Where the frames that were drawn come from. Raises InputError if it is one frame."""
+        if len(self.numbers) < 2:
+            raise InputError(
+                f"{self.source}: 1 frame at {self.settings.fps:g} fps; motion needs at least two"
+            )
         return video.Origin(self.start, self.rate, self.scale, self.numbers, self.unknown)
 
     def _pixels(self, shown: Timed, size: tuple[int, int]) -> np.ndarray:

@@ -22,10 +22,13 @@ import numpy as np
 import pandas as pd
 from skimage import data
 
+from mespot.datasets.endings import visible
 from mespot.datasets.layouts import DEMO_CAS_ME_SQ, DEMO_PEOPLE
+from mespot.errors import InputError
 from mespot.faces.dlib import points_of_largest
 from mespot.progress import progress
 from mespot.settings import Demo
+from mespot.store import replacing
 
 # Where the head lies in the photograph: its centre (x, y) and the side of the square shown, px.
 PHOTO_CENTRE, PHOTO_SIDE = (225, 128), 200
@@ -199,8 +202,10 @@ def make_video(
 
     The truth (.npz) holds `landmarks` (T, 68, 2) px, `fps`, `head` (T, 3), `inter_ocular` px and, by
     expression, `type`, `au`, `onset`, `apex`, `offset` (0-based, at the frames' rate), `intensity`.
+    Older frames in that folder are taken away. Raises InputError if other files are in it.
     """
-    frames.mkdir(parents=True, exist_ok=True)
+    if frames.is_dir() and any(not file.match("*.jpg") for file in visible(frames)):
+        raise InputError(f"{frames}: holds other files than frames; name a new folder")
     person, happenings = (
         make_subject(layout, subject, settings),
         script(layout, subject, video, settings),
@@ -209,31 +214,34 @@ def make_video(
     shown = progress(
         render(person, happenings, settings), f"demo {frames.name}", happenings.n_frames
     )
-    for t, (frame, points) in enumerate(shown):
-        if layout == "cas_me_sq":
-            name, image = f"img{t + 1:03d}.jpg", frame[..., ::-1]
-        else:
-            name, image = f"{frames.name}_{t + 1:04d}.jpg", frame
-        cv2.imwrite(str(frames / name), image, [cv2.IMWRITE_JPEG_QUALITY, 95])
-        landmarks.append(points)
-    truth.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(
-        truth,
-        landmarks=np.float32(landmarks),
-        fps=happenings.fps,
-        head=happenings.head,
-        inter_ocular=person.inter_ocular,
-        au=["+".join(map(str, e.action_units)) for e in happenings.expressions],
-        **{
-            name: [getattr(e, name) for e in happenings.expressions]
-            for name in ("type", "onset", "apex", "offset", "intensity")
-        },
-    )
+    with replacing(frames) as folder:
+        folder.mkdir()
+        for t, (frame, points) in enumerate(shown):
+            if layout == "cas_me_sq":
+                name, image = f"img{t + 1:03d}.jpg", frame[..., ::-1]
+            else:
+                name, image = f"{frames.name}_{t + 1:04d}.jpg", frame
+            # Not imwrite, which says nothing of a full disk.
+            _, packed = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])
+            (folder / name).write_bytes(packed)
+            landmarks.append(points)
+    with replacing(truth) as temporary:
+        np.savez_compressed(
+            temporary,
+            landmarks=np.float32(landmarks),
+            fps=happenings.fps,
+            head=happenings.head,
+            inter_ocular=person.inter_ocular,
+            au=["+".join(map(str, e.action_units)) for e in happenings.expressions],
+            **{
+                name: [getattr(e, name) for e in happenings.expressions]
+                for name in ("type", "onset", "apex", "offset", "intensity")
+            },
+        )
 
 
 def write_annotation(layout: str, settings: Demo, path: Path) -> None:
     """The dataset's spreadsheet in the benchmark's own form; frames are the files' numbers."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     rows = [
         (subject, video, expression)
         for subject in range(settings.subjects)
@@ -241,7 +249,7 @@ def write_annotation(layout: str, settings: Demo, path: Path) -> None:
         for expression in script(layout, subject, video, settings).expressions
     ]
     sheets = (_cas_me_sq_sheets if layout == "cas_me_sq" else _samm_lv_sheets)(rows)
-    with pd.ExcelWriter(path) as book:
+    with replacing(path) as temporary, pd.ExcelWriter(temporary) as book:
         for name, cells in sheets.items():
             pd.DataFrame(cells).to_excel(book, sheet_name=name, header=False, index=False)
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 # First line of a failure record: a text file that stands where a stage's output would be.
 FAILED = "mespot: this video failed\n"
-
+# How the name of a file or folder begins that is not yet whole (`store.replacing`).
+UNFINISHED = ".mespot-"
 
 # What a computer refuses, and what to do about it.
 REFUSALS = {
@@ -40,7 +41,7 @@ def refusal(error: BaseException, at: Path) -> str | None:
     their text alone.
     """
     said, file = str(error), str(getattr(error, "filename", None) or "")
-    if not file or Path(file).name.startswith("."):
+    if not file or UNFINISHED in file:
         file = at
     for number, mend in REFUSALS.items():
         words = os.strerror(number)
@@ -66,6 +67,8 @@ def failure(path: str | Path) -> str | None:
 
 def write_failure(message: str, outputs: Iterable[str | Path]) -> None:
     """Put a failure record where each output of a video would be, for later stages to pass on."""
+    from mespot.store import replacing  # HDF5: slow to import
+
     for output in outputs:
-        Path(output).parent.mkdir(parents=True, exist_ok=True)
-        Path(output).write_text(FAILED + message + "\n")
+        with replacing(output) as temporary:
+            temporary.write_text(FAILED + message + "\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,6 +11,12 @@ from pathlib import Path
 from mespot import own
 from mespot.plan import Plan
 from mespot.start import stop
+
+# How Snakemake says that a command was ended by kill -9, and what to do about it.
+KILLED = ("returned non-zero exit status 137", "died with <Signals.SIGKILL")
+MEND = (
+    "killed, as the system does when memory runs out; run again, with fewer jobs at once (--cores)"
+)
 
 
 def print_result(plan: Plan) -> None:
@@ -29,7 +36,7 @@ def print_error(plan: Plan, logs: Iterable[str]) -> None:
     if own_ and len(failed) == len(plan.videos(plan.config.own_name)):
         stop("\n".join(failed))
     logs = [Path(log).read_text() for log in logs]
-    if said := list(dict.fromkeys(_said_by_jobs(logs))) or _said_by_slurm(logs):
+    if said := list(dict.fromkeys(_said_by_jobs(plan, logs))) or _said_by_slurm(logs):
         stop("\n".join([*failed, *said]))
 
 
@@ -39,8 +46,8 @@ def failures(plan: Plan) -> list[str]:
     return own.failures(records).splitlines()
 
 
-def _said_by_jobs(logs: Iterable[str]) -> Iterator[str]:
-    """The messages in the logs of failed jobs."""
+def _said_by_jobs(plan: Plan, logs: Iterable[str]) -> Iterator[str]:
+    """The messages in the logs of failed jobs; one that was killed could not leave any."""
     for log in logs:
         of_jobs = re.findall(r"^ +log: (.+) \(check log file", log, re.M)
         # Slurm's own log of the job stands behind the job's.
@@ -49,6 +56,10 @@ def _said_by_jobs(logs: Iterable[str]) -> Iterator[str]:
             lines = path.read_text().splitlines()
             said = [line for line in lines if line.startswith("mespot ")]
             yield from (line.removeprefix("mespot ") for line in said[-1:])
+            # A command ends with the name of its log.
+            if any(f"{shlex.quote(str(path))}' {how}" in log for how in KILLED):
+                job = path.relative_to(Path(plan.results, "logs")).with_suffix("")
+                yield f"{job}: {MEND}"
 
 
 def _said_by_slurm(logs: Iterable[str]) -> list[str]:

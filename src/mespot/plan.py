@@ -463,19 +463,23 @@ class Plan:
                 f"{dataset}; start from a dataset of other people"
             )
 
-    def check_annotations(self) -> None:
-        """Raises InputError, also under --keep-going, for what in an annotation would stop training."""
+    def wrong_annotations(self) -> Iterator[InputError]:
+        """What in the datasets' annotations would stop training."""
         from mespot.check import check_annotation  # pandas: half a second
 
         for name in self.checked:
             source = Path(self.annotation_file(name))
             other = next(map(Path, self.compared_file(name)), None)
             videos = list(self.videos(name).values())
-            shown = check_annotation(source, other, videos, self.settings("decode", name))
+            try:
+                shown = check_annotation(source, other, videos, self.settings("decode", name))
+            except InputError as error:
+                yield error
+                continue
             # One subject alone in the whole dataset is `_not_scored`.
             trained = [method for on, method in self.config.trained() if on == name]
             if trained and len(shown) == 1 < len(self.subjects(name)):
-                raise InputError(
+                yield InputError(
                     f"{source}: only {min(shown)} has expressions in it: left out, nothing is left to train on; "
                     f"annotate a second subject, or run {', '.join(trained)} on other datasets (methods.NAME.datasets)"
                 )

@@ -47,8 +47,17 @@ def report(
     `shown` are folders below `results`, DATASET/METHOD/..., with the intervals and curves to show.
     Everything is one file and a folder of pictures: nothing is loaded from elsewhere.
     """
-    pictures = out.parent / "timelines"
-    pictures.mkdir(parents=True, exist_ok=True)
+    with replacing(out.parent / "timelines") as pictures:
+        pictures.mkdir()
+        page = _page(results, shown, summary, pictures, settings)
+    with replacing(out) as temporary:
+        temporary.write_text(page)
+
+
+def _page(
+    results: Path, shown: Sequence[str], summary: Path | None, pictures: Path, settings: Report
+) -> str:
+    """The page as HTML; its pictures are written."""
     sections = [_summary(summary, settings.headline)] if summary else []
     by_dataset: dict[str, list[str]] = {}
     for folder in shown:
@@ -73,10 +82,10 @@ def report(
                     by_name = dict(zip(values.attrs["channels"], values[:].T, strict=True))
                 timeline(feature, by_name, known, spotted, picture, settings.dpi)
                 sections.append(_figure(feature, method, known, spotted, picture))
-    page = f"<!doctype html><html lang=en><meta charset=utf-8><title>mespot</title><style>{STYLE}</style>"
-    page += "<h1>mespot: macro- and micro-expressions</h1>" + "\n".join(sections) + "</html>\n"
-    with replacing(out) as temporary:
-        temporary.write_text(page)
+    head = f"<!doctype html><html lang=en><meta charset=utf-8><title>mespot</title><style>{STYLE}</style>"
+    return (
+        f"{head}<h1>mespot: macro- and micro-expressions</h1>" + "\n".join(sections) + "</html>\n"
+    )
 
 
 def timeline(

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
+import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from mespot import config_file
-from mespot.errors import InputError
+from mespot.errors import UNFINISHED, InputError
+
+# What has not been written to for so long, s, is no longer being written.
+LEFT = 3600
 
 DEVICES = Path("/dev")
 
@@ -47,6 +53,36 @@ def check_writable(folder: Path, mend: str) -> None:
     """Stop where nothing can be written in a folder, or where it would be made."""
     if why := _refused(folder):
         stop(f"{folder}: cannot be written ({why}); {mend}")
+
+
+def explain_lock() -> None:
+    """Let Snakemake say in one line what to do where another run, or one that was killed, has the folder.
+
+    It says it in five; and before, it may miss a temporary file that the other has just done with.
+    """
+    from snakemake.logging import logger
+
+    held = any(Path(".snakemake", "locks").glob("*"))
+
+    def explained(record: logging.LogRecord) -> bool:
+        error = getattr(record, "exception", None)
+        if error == "LockException" or (held and error == "FileOrDirectoryNotFoundError"):
+            record.msg = (
+                f"mespot: {os.getcwd()}: another run is at work here; wait for its end. If there is none, one was "
+                "killed: give the same command with --unlock first (for make: .venv/bin/snakemake --unlock)"
+            )
+        return True
+
+    logger.addFilter(explained)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what killed stages left half-written anywhere in `folder`, but for what may be in work."""
+    for where, folders, files in os.walk(folder):
+        for name in [name for name in folders + files if name.startswith(UNFINISHED)]:
+            path = Path(where, name)
+            if time.time() - path.lstat().st_mtime > LEFT:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def place_caches(folder: Path) -> None:

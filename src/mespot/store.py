@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,7 +19,7 @@ import hdf5plugin
 import numpy as np
 
 from mespot import __version__
-from mespot.errors import InputError
+from mespot.errors import UNFINISHED, InputError
 
 # Libraries whose version can change the numbers in a file.
 LIBRARIES = ("numpy", "numba", "opencv-contrib-python", "torch", "av", "dlib-bin", "h5py")
@@ -30,16 +31,21 @@ FLOW_UNIT = 1 / 256  # px of one step of stored flow; int16 then reaches +-128 p
 def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary path in the same folder that takes the place of `path` if the block succeeds.
 
-    It has the same ending, by which libraries choose a form, and no more of a name, which may be as
-    long as a name can be.
+    It is for a file or a folder. It has the same ending, by which libraries choose a form, and no more
+    of a name, which may be as long as a name can be. What a killed process leaves there is removed by
+    `start.remove_unfinished`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".mespot-{secrets.token_hex(8)}{path.suffix}")
+    temporary = path.with_name(f"{UNFINISHED}{secrets.token_hex(8)}{path.suffix}")
     try:
         yield temporary
+        if temporary.is_dir():
+            shutil.rmtree(path, ignore_errors=True)  # no folder takes the place of a full one
         os.replace(temporary, path)
     finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
         temporary.unlink(missing_ok=True)
 
 

@@ -15,7 +15,7 @@ from mespot.config import load
 from mespot.errors import InputError
 from mespot.plan import Plan
 from mespot.rerun import digest
-from mespot.start import check_writable, stop
+from mespot.start import check_writable, explain_lock, stop
 
 try:
     # Where it is written, unless --config says otherwise: the last --configfile counts, config.yaml least.
@@ -38,6 +38,7 @@ R = cfg.results
 if told := os.environ.get("MESPOT_WHY"):  # `mespot why`
     atexit.register(lambda: Path(told).write_text(why.explain(workflow)))
 if workflow.is_main_process:  # not again in each job
+    explain_lock()
     check_writable(Path(R).absolute(), "give another folder: --config results=FOLDER")
     for line in plan.left_aside():
         print(f"warning: {line}", file=sys.stderr)

@@ -69,8 +69,9 @@ def export_segments(
             marks.append(labels(intervals, len(feature.mdmo), published=True))
         except ValueError as error:
             raise InputError(f"{annotation}: {feature.video}: {error}; correct that row") from None
-    for feature, *both in zip(chosen, rows, marks, strict=True):
-        _write_segments(out / feature.subject, feature.video, *both)
+    with store.replacing(out) as folder:
+        for feature, *both in zip(chosen, rows, marks, strict=True):
+            _write_segments(folder / feature.subject, feature.video, *both)
 
 
 def _as_given(annotation: Path) -> dict[str, pd.DataFrame]:
@@ -115,14 +116,14 @@ def _published_rows(feature: Feature, features: Path, settings: Features) -> np.
 
 def _write_segments(folder: Path, video: str, rows: np.ndarray, marks: np.ndarray) -> None:
     """Cut one video's `rows` (T-1, 12, 2) float32 and `marks` (T-1, 8), and write a file each."""
+    folder.mkdir(parents=True, exist_ok=True)
     padded = (windows(len(rows), SEGMENT, CONTEXT) < 0).any(1)
     parts = zip(cut(rows, SEGMENT, CONTEXT), cut(marks, SEGMENT, CONTEXT), padded, strict=True)
     for number, (feature, label, pad) in enumerate(parts):
-        with store.replacing(folder / f"{video}_{SEGMENT * number:04d}.npz") as temporary:
-            np.savez(
-                temporary,
-                # As published: what was joined to padding has become float64.
-                feature=feature.astype(np.float64 if pad else np.float32),
-                label=label.astype(np.int64),
-                video_name=video,
-            )
+        np.savez(
+            folder / f"{video}_{SEGMENT * number:04d}.npz",
+            # As published: what was joined to padding has become float64.
+            feature=feature.astype(np.float64 if pad else np.float32),
+            label=label.astype(np.int64),
+            video_name=video,
+        )

@@ -58,11 +58,10 @@ def report_own(features: Path, files: Files, aligned: Path, about: str, out: Pat
     spotted = pd.concat(tables, ignore_index=True)
     spotted = spotted.sort_values(["video", "onset", "offset"])
     marked = load_lanes(files.lanes)
-    pictures = out.parent / "pictures"
-    pictures.mkdir(parents=True, exist_ok=True)
     stored = load(features)
     shown = []
-    with store.read(files.curves) as file:
+    with replacing(out.parent / "pictures") as pictures, store.read(files.curves) as file:
+        pictures.mkdir()
         for number, feature in enumerate(progress(stored, "report", len(stored)), start=1):
             if feature.video not in file:
                 raise InputError(
