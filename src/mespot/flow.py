@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from mespot import store, video
+from mespot import gpus, store, video
 from mespot.errors import InputError
 from mespot.progress import progress
 from mespot.settings import Flow
@@ -85,6 +85,7 @@ def gpu() -> bool:
         ctypes.CDLL("libcuda.so.1")
     except OSError:
         return False
+    gpus.take_one()
     import torch
 
     return torch.cuda.is_available()
@@ -118,6 +119,7 @@ def _torch(settings: Flow, threads: int, fast: bool = False) -> Solver:
     else:
         from mespot.tvl1.plain import tvl1
     torch.set_num_threads(threads)
+    gpus.take_one()
     device = "cuda" if torch.cuda.is_available() else "cpu"
 
     def solve(frames: np.ndarray) -> np.ndarray:

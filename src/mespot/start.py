@@ -13,13 +13,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from mespot import config_file
+from mespot import config_file, gpus
 from mespot.errors import UNFINISHED, InputError
 
 # What has not been written to for so long, s, is no longer being written.
 LEFT = 3600
-
-DEVICES = Path("/dev")
 
 
 def stop(error: object) -> NoReturn:
@@ -93,7 +91,7 @@ def place_caches(folder: Path) -> None:
         os.environ["XDG_CACHE_HOME"] = os.environ["MPLCONFIGDIR"] = str(folder)
 
 
-def gpus(arguments: Sequence[str]) -> int | None:
+def gpu_limit(arguments: Sequence[str]) -> int | None:
     """How many GPUs jobs on this machine share; None: no limit, where it has none or jobs run elsewhere.
 
     A limit of 1 without a GPU would run the stages that would use one, one at a time.
@@ -104,10 +102,7 @@ def gpus(arguments: Sequence[str]) -> int | None:
     given, _ = parser.parse_known_args(arguments)
     if given.executor != "local" or given.profile:
         return None
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return len([name for name in visible.split(",") if name not in ("", "-1")]) or None
-    return len(list(DEVICES.glob("nvidia[0-9]*"))) or None
+    return len(gpus.visible()) or None
 
 
 def _refused(folder: Path) -> str | None:

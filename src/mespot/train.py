@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.optim.adamw import adamw
 
+from mespot import gpus
 from mespot.errors import InputError
 from mespot.feature_store import Feature, load
 from mespot.intervals import load_intervals, write_table
@@ -81,6 +82,7 @@ def train(
     term. What a killed run left in `out`.checkpoint is taken up: the result is the same to the byte.
     Raises InputError if nothing is left to train on.
     """
+    gpus.take_one()
     stored = load(features)
     chosen = [feature for feature in stored if feature.subject not in left_out]
     table = load_intervals(annotation)

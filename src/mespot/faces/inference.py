@@ -7,9 +7,12 @@ from contextlib import contextmanager
 
 import torch
 
+from mespot import gpus
+
 
 def device() -> str:
     """A GPU if there is one; on a CPU one thread, as other videos share the cores."""
+    gpus.take_one()
     torch.set_num_threads(1)  # and sums in another order give other bytes
     return "cuda" if torch.cuda.is_available() else "cpu"
 
