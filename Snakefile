@@ -69,6 +69,10 @@ watch = Watch(workflow, R)
 
 
 onstart:
+    if workflow.executor_plugin.name == "slurm":
+        slurm.check(
+            workflow.resource_settings.default_resources, workflow.global_resources
+        )
     # One bad video does not cost the others then: the stages write its failure down and go on.
     keep_going = workflow.execution_settings.keep_going or bool(cfg.video)
     os.environ.update(MESPOT_KEEP_GOING=str(int(keep_going)))

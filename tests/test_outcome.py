@@ -57,9 +57,6 @@ def test_why_sbatch_refused_a_job_is_said(last_line):
     assert last_line("SLURM run ID: 1\n" + refused) == "sbatch: error: b"
 
 
-def test_where_no_one_says_why_it_is_told_who_does(last_line):
-    said = last_line("SLURM run ID: 1\nError in group prepare\n")
-    assert said.startswith("mespot: Slurm took no job")
-    # A job that failed by itself has its log shown; on one machine there is no Slurm.
+def test_nothing_is_added_to_what_snakemake_says_of_a_job(last_line):
     assert last_line("SLURM run ID: 1\n" + SENT.format(number=1, log="gone.log")) is None
     assert last_line("Error in rule spot\n") is None

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mespot import own
+from mespot import own, slurm
 from mespot.plan import Plan
 from mespot.start import stop
 
@@ -36,7 +36,7 @@ def print_error(plan: Plan, logs: Iterable[str]) -> None:
     if own_ and len(failed) == len(plan.videos(plan.config.own_name)):
         stop("\n".join(failed))
     logs = [Path(log).read_text() for log in logs]
-    if said := list(dict.fromkeys(_said_by_jobs(plan, logs))) or _said_by_slurm(logs):
+    if said := list(dict.fromkeys(_said_by_jobs(plan, logs))) or slurm.said(logs):
         stop("\n".join([*failed, *said]))
 
 
@@ -60,26 +60,6 @@ def _said_by_jobs(plan: Plan, logs: Iterable[str]) -> Iterator[str]:
             if any(f"{shlex.quote(str(path))}' {how}" in log for how in KILLED):
                 job = path.relative_to(Path(plan.results, "logs")).with_suffix("")
                 yield f"{job}: {MEND}"
-
-
-def _said_by_slurm(logs: Iterable[str]) -> list[str]:
-    """Why Slurm refused or ended jobs; Snakemake does not say it of jobs that it sends as a group."""
-    log = "\n".join(logs)
-    if "SLURM run ID" not in log:
-        return []
-    if refused := re.findall(r"The error message was '(sbatch: .+?)'\.$", log, re.M | re.S):
-        return refused[-1:]
-    taken = re.findall(r"^Job (\S+) has been submitted with .+ \(log: (.+)\)\.$", log, re.M)
-    if not taken:
-        return [
-            "Slurm took no job, and Snakemake does not say why; `sbatch --test-only` does, with your "
-            "partition and account: docs/operation.md, On a cluster"
-        ]
-    ended = []
-    for path in filter(Path.is_file, map(Path, dict(taken).values())):  # of each, the last attempt
-        said = re.findall(r"^slurmstepd\S*: error: (.+)", path.read_text(errors="replace"), re.M)
-        ended += [f"{path}: {line}" for line in said[-1:]]
-    return ended
 
 
 def _print_warnings(plan: Plan, dataset: str) -> None:

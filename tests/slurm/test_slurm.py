@@ -114,8 +114,16 @@ def test_a_bad_video_is_named_in_the_last_line(slurm, own):
     assert "2.png: frame cannot be read" in last(done)
 
 
-def test_what_slurm_refuses_is_said_in_the_last_line(slurm, own):
-    wrong = ["--default-resources", "slurm_partition=nowhere", "mem_mb=1000", "runtime=1"]
-    done = own.run(*SLURM, *wrong, **slurm)
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (["--default-resources", "slurm_partition=nowhere"], "Invalid partition name specified"),
+        (["--default-resources", "slurm_extra='--gpus=2'"], "Requested node configuration is not"),
+    ],
+)
+def test_what_slurm_would_refuse_is_said_before_anything_runs(slurm, own, changed, message):
+    done = own.run(*SLURM, *changed, **slurm)
     assert done.returncode == 2, done.stdout + done.stderr
-    assert last(done).startswith("mespot: Slurm took no job")
+    assert "mespot: Slurm would take no job: sbatch --test-only --wrap=true" in done.stderr
+    assert message in last(done)
+    assert said(slurm, "squeue", "--noheader") == ""

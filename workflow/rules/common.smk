@@ -10,7 +10,7 @@ from pathlib import Path
 
 from snakemake.io import contains_wildcard
 
-from mespot import outcome, why
+from mespot import outcome, slurm, why
 from mespot.config import load
 from mespot.errors import InputError
 from mespot.plan import Plan
