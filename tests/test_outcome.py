@@ -57,6 +57,9 @@ def test_why_sbatch_refused_a_job_is_said(last_line):
     assert last_line("SLURM run ID: 1\n" + refused) == "sbatch: error: b"
 
 
-def test_nothing_is_added_to_what_snakemake_says_of_a_job(last_line):
+def test_nothing_is_added_to_what_snakemake_says_of_a_job(tmp_path, last_line):
     assert last_line("SLURM run ID: 1\n" + SENT.format(number=1, log="gone.log")) is None
     assert last_line("Error in rule spot\n") is None
+    cancelled = "slurmstepd: error: *** JOB 3 ON n CANCELLED AT 2026-11-26T14:25:08 ***\n"
+    sent = SENT.format(number=3, log=written(tmp_path / "3.log", cancelled))
+    assert last_line("SLURM run ID: 1\n" + sent) is None

@@ -45,5 +45,7 @@ def said(logs: Iterable[str]) -> list[str]:
     ended = []
     for path in filter(Path.is_file, map(Path, dict(taken).values())):  # of each, the last attempt
         lines = re.findall(r"^slurmstepd\S*: error: (.+)", path.read_text(errors="replace"), re.M)
-        ended += [f"{path}: {line}" for line in lines[-1:]]
+        # A user's own Ctrl-C or scancel gives no reason.
+        reasons = [line for line in lines if not re.search(r"CANCELLED AT \S+ \*\*\*$", line)]
+        ended += [f"{path}: {line}" for line in reasons[-1:]]
     return ended
