@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -32,6 +31,7 @@ from mespot.settings import (
     Lanes,
     Mdmo,
     Method,
+    Name,
     Own,
     Reading,
     Report,
@@ -55,19 +55,6 @@ OF_OWN = ("decode", "align", "landmarks", "flow", "roi", "mdmo", "features", "sp
 UNTRAINED = "displacement"
 # Those of one dataset's videos and folds, which `datasets.NAME.settings` may change.
 OF_A_DATASET = set(STAGES) - {"score", "report"}
-
-
-def _name(name: str) -> str:
-    """A name that may stand in a path and in a command."""
-    if not re.fullmatch(r"\w[\w.-]*", name):
-        raise ValueError(
-            "a name has letters (of any script), digits, '_', '.' and '-', and begins with none of the "
-            "last two; rename it"
-        )
-    return name
-
-
-Name = Annotated[str, AfterValidator(_name)]
 
 
 class Config(Settings):

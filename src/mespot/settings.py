@@ -11,13 +11,39 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from mespot.datasets.names import NAME
 from mespot.errors import InputError
 
+
+def _name(name: str) -> str:
+    """A name that may stand in a path and in a command."""
+    if not NAME.fullmatch(name):
+        raise ValueError(
+            "a name has letters (of any script), digits, '_', '.' and '-', and begins with none of the "
+            "last two; rename it"
+        )
+    return name
+
+
+Name = Annotated[str, AfterValidator(_name)]
+Regions = Annotated[tuple[Name, ...], Field(min_length=1)]
+Rate = Annotated[float, Field(ge=1, le=1000)]  # frames/s, worked at
+OwnRate = Annotated[float, Field(ge=1, le=20_000)]  # frames/s, of a camera
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+# Rows of a training window, and of its context on each side.
+Window, Context = Annotated[int, Field(ge=1, le=100_000)], Annotated[int, Field(ge=0, le=10_000)]
 Protocol = Literal["strict", "megc2020", "auw_gcn", "auw_gcn_distinct"]
 
 
@@ -25,7 +51,9 @@ class Settings(BaseModel):
     """Settings of one stage; an unknown key is an error."""
 
     # A folder or a subject may be called 2024, which YAML reads as a number.
-    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, coerce_numbers_to_str=True, allow_inf_nan=False
+    )
 
     @classmethod
     def parse(cls, text: str) -> Settings:
@@ -85,8 +113,8 @@ class Reading(Settings):
 
 
 class Decode(Reading):
-    fps: Positive = 30.0
-    frames_fps: Positive | None = None
+    fps: Rate = 30.0
+    frames_fps: OwnRate | None = None
     # The part that is decoded, in seconds from the source's first frame; None: from there, to its end.
     from_s: Annotated[float, Field(ge=0)] | None = None
     to_s: Positive | None = None
@@ -159,7 +187,7 @@ class Region(Settings):
 class Roi(NamedSets):
     set: str = "auw_gcn"
     nose: Region = Region(landmarks=[29, 30], margin=0.175, unit="inner_eye")
-    sets: dict[str, dict[str, Region]]
+    sets: dict[str, dict[Name, Region]]
 
 
 class Mdmo(Settings):
@@ -183,8 +211,8 @@ class Train(Settings):
     learning_rate: Positive = 0.01
     weight_decay: Annotated[float, Field(ge=0)] = 0.1
     decay: Share = 0.96
-    window: Count = 256
-    context: Annotated[int, Field(ge=0)] = 7
+    window: Window = 256
+    context: Context = 7
     apex_weight: Positive = 1.8
     boundary_weight: Positive = 1.0
     action_weight: Positive = 0.1
@@ -311,8 +339,8 @@ class Dataset(Settings):
     of: list[str] = []
     annotation: Annotated[str, Field(min_length=1)] | None = None
     compare: Annotated[str, Field(min_length=1)] | None = None
-    fps: Positive = 30.0
-    frames_fps: Positive | None = None
+    fps: Rate = 30.0
+    frames_fps: OwnRate | None = None
     settings: dict[str, dict[str, Any]] = {}
 
     @model_validator(mode="after")
@@ -379,8 +407,8 @@ class Own(Settings):
 
     method: str = "displacement"
     dataset: str | None = None  # whose model of all subjects spots, if the method trains one
-    fps: Positive = 30.0
-    frames_fps: Positive | None = None
+    fps: Rate = 30.0
+    frames_fps: OwnRate | None = None
     face: Literal["largest", "left", "right", "all"] = "largest"
     from_s: Annotated[float, Field(ge=0)] | None = Field(None, alias="from")
     to_s: Positive | None = Field(None, alias="to")

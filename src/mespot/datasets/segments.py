@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from mespot.errors import InputError
+from mespot.errors import InputError, reading
 
 # Rows of a published segment: 256 with 7 of context on each side.
 SEGMENT, CONTEXT = 256, 7
+HEADER = 10_000  # bytes at most before the numbers of an .npy file
 PUBLISHED_UNIT = 20.0  # px/frame; of the values in the authors' files
 # The paper's regions by name, as in config.yaml, in the order of the published files.
 PUBLISHED_REGIONS = (
@@ -50,18 +53,25 @@ def join(parts: Mapping[int, Path]) -> np.ndarray:
     rows = [array[CONTEXT : CONTEXT + SEGMENT] for array in arrays]
     whole = np.concatenate([*rows, arrays[-1][CONTEXT + SEGMENT :]]).astype(np.float32)
     moving = np.flatnonzero(whole.any((1, 2)))
-    return whole[: moving[-1] + 1 if len(moving) else 0]
+    if not len(moving):
+        raise InputError(
+            f"{parts[0]}: nothing moves in any segment of its video; take them out of the folder"
+        )
+    return whole[: moving[-1] + 1]
 
 
 def _segment(path: Path) -> np.ndarray:
-    try:
+    expected = (SEGMENT + 2 * CONTEXT, len(PUBLISHED_REGIONS), 2)
+    again = "`feature` was expected: unpack the published archive again"
+    with reading(path, "not a published segment", again):
+        with zipfile.ZipFile(path) as archive:
+            size = archive.getinfo("feature.npy").file_size
+        if size > 8 * math.prod(expected) + HEADER:  # it would be unpacked, however large
+            raise ValueError(f"feature has {size} bytes")
         with np.load(path, allow_pickle=False) as file:
             feature = file["feature"]
-    except (OSError, KeyError, ValueError) as error:
-        raise InputError(
-            f"{path}: not a published segment ({error}); `feature` was expected"
-        ) from None
-    expected = (SEGMENT + 2 * CONTEXT, len(PUBLISHED_REGIONS), 2)
-    if feature.shape != expected:
-        raise InputError(f"{path}: feature is {feature.shape}; {expected} was expected")
+        if feature.shape != expected or feature.dtype.kind != "f":
+            raise ValueError(f"feature is {feature.dtype} {feature.shape}, not {expected}")
+        if not np.isfinite(feature).all():
+            raise ValueError("feature holds something that is no finite number")
     return feature
