@@ -49,10 +49,15 @@ from mespot.settings import (
 DEFAULTS = Path(__file__).parents[2] / "config.yaml"
 # The stages that a method may change.
 OF_A_METHOD = ("train", "select", "spot")
-# The stages that one's own video goes through.
-OF_OWN = ("decode", "align", "landmarks", "flow", "roi", "mdmo", "features", "spot", "displacement")
+# The stages of one video, and those that one's own goes through.
+PREPARE = ("decode", "align", "landmarks", "flow", "roi", "mdmo")
+OF_OWN = (*PREPARE, "features", "spot", "displacement")
 # The model that trains nothing; its settings are the section of this name instead of `spot`.
 UNTRAINED = "displacement"
+# What else lies in the results folder, and in a dataset's folder there.
+IN_RESULTS = {"logs", "benchmarks", "demo", "report", "summary.csv", "sources.json"}
+IN_A_DATASET = {"report", "features.h5", "faces.json", "check.csv", "annotation.csv"}
+IN_A_DATASET |= {"annotation_as_given.csv", "annotation_audit.csv", *PREPARE}
 # Those of one dataset's videos and folds, which `datasets.NAME.settings` may change.
 OF_A_DATASET = set(STAGES) - {"score", "report"}
 
@@ -103,6 +108,14 @@ class Config(Settings):
             raise ValueError(
                 "datasets.pooled: the name of the rows that add datasets up; rename it"
             )
+        for kind, names, taken in (
+            ("datasets", self.datasets, IN_RESULTS),
+            ("methods", self.methods, IN_A_DATASET),
+        ):
+            for name in taken & set(names):
+                raise ValueError(
+                    f"{kind}.{name}: something else of that name is among the results; rename it"
+                )
         for name in self.datasets:
             self._dataset(name)
         for name in self.methods:
@@ -272,7 +285,7 @@ class Config(Settings):
         if self.own_name in self.datasets:
             raise InputError(f"{self.video}: a dataset is called {self.own_name}; rename the video")
         where = Path(self.results, self.own_name)
-        if where.is_file() or self.own_name == "summary.csv":
+        if where.is_file() or self.own_name in IN_RESULTS:
             raise InputError(
                 f"{self.video}: {where} would be a file and a folder; rename the video"
             )

@@ -21,16 +21,16 @@ from pydantic import (
     model_validator,
 )
 
-from mespot.datasets.names import NAME
+from mespot.datasets.names import LONGEST, NAME
 from mespot.errors import InputError
 
 
 def _name(name: str) -> str:
     """A name that may stand in a path and in a command."""
-    if not NAME.fullmatch(name):
+    if not NAME.fullmatch(name) or len(name.encode()) > LONGEST:
         raise ValueError(
-            "a name has letters (of any script), digits, '_', '.' and '-', and begins with none of the "
-            "last two; rename it"
+            "a name has letters (of any script), digits, '_', '.' and '-', begins with none of the last "
+            f"two, and has at most {LONGEST} bytes; rename it"
         )
     return name
 
@@ -73,6 +73,8 @@ def of_this_system(path: str) -> str:
         raise ValueError(
             "a line break or tab in a path; put it in single quotes, or write / for \\"
         )
+    if re.search(r"[{}\ud800-\udfff]", path):
+        raise ValueError("braces, which mean something to Snakemake, or no UTF-8; rename it")
     if os.name == "posix" and re.match(r"[A-Za-z]:[\\/]", path):
         raise ValueError(
             f"a path of Windows; write where it is here (under WSL /mnt/{path[0].lower()}/...)"

@@ -85,7 +85,8 @@ def has_pages(path: Path) -> bool:
 
 def shown(path: object) -> str:
     """A path as a message shows it, on one line: a name may hold what no terminal prints."""
-    unprinted = ("Cc", "Cs", "Zl", "Zp")  # controls, ends of lines, bytes that are not UTF-8
+    # Controls, marks that turn what follows round, bytes that are not UTF-8, ends of lines.
+    unprinted = ("Cc", "Cf", "Cs", "Zl", "Zp")
     return "".join(
         c.encode("unicode_escape").decode() if unicodedata.category(c) in unprinted else c
         for c in str(path)

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 
 # What may stand in a path and in a command: of datasets, methods, subjects and videos.
 NAME = re.compile(r"\w[\w.-]*")
+# Bytes of a name: a file's may have 255, and others are made of it (anna_NAME__2.json).
+LONGEST = 100
 # What people write before a subject's number: S6, sub-06, P006.
 _PREFIX = re.compile(r"^(?:s|sub|subj|subject|p|participant)[-_.]?(?=\d+$)")
 
