@@ -216,6 +216,7 @@ def test_seconds_are_taken_at_the_rate_of_the_feature_store(tmp_path):
     frames = planted_store(features)
     with h5py.File(features, "a") as file:
         store.tell(file, missing="{}")
+        file["s0/v0/source_frame"] = range(261)
         file["s0/v0"].attrs["start_s"] = 1.5  # of the source, as all of a dataset
     frames.to_csv(tmp_path / "frames.csv", index=False)
     seconds = frames.rename(columns={name: f"{name}_s" for name in FRAMES})

@@ -40,7 +40,7 @@ def of_video(file: h5py.File, feature: Feature) -> pd.DataFrame | None:
 
     Raises InputError.
     """
-    if feature.video not in file:
+    if not store.has(file, feature.video):
         return None
     n = len(feature.valid)
     values = store.array(file, feature.video, np.floating, range(n, n + 2), None)

@@ -89,11 +89,6 @@ def reading(path: str | Path, what: str = "cut off or damaged", mend: str = "") 
 
 def _in_short(error: Exception) -> str:
     """What a library says, in one line."""
-    from pydantic import ValidationError  # slow to import
-
-    if isinstance(error, ValidationError):
-        fault = error.errors(include_url=False, include_input=False)[0]
-        error = ValueError(": ".join([*map(str, fault["loc"]), fault["msg"]]))
     said = " ".join(str(error).split()) or type(error).__name__
     return said if len(said) <= 200 else f"{said[:200]}..."
 

@@ -96,7 +96,7 @@ def timing(path: Path) -> tuple[float, float]:
     """
     with store.read(path) as file:
         for _, group in _videos(file):
-            told = "start_s" in group.attrs
+            told = store.has(group, CLOCK)
             start = store.attribute(group, "start_s", FiniteFloat) if told else 0.0
             return store.attribute(group, "fps", Rate), start
     return 1.0, 0.0  # no video: whatever is annotated is left out
@@ -124,13 +124,13 @@ def read_video(group: h5py.Group, subject: str, video: str) -> Feature:
     inter_ocular = store.attribute(group, "inter_ocular", Size)
     detectors = store.attribute(group, "detectors")
     face = clock = None
-    if "place" in group:
+    if store.has(group, "place"):
         face = Face(
             store.array(group, "place", np.floating, n, len(regions), 2),
             store.array(group, "openings", np.floating, n, 3),
             store.array(group, "pose", np.floating, n, 4),
         )
-    if CLOCK in group:
+    if store.has(group, CLOCK):
         clock = Clock(
             store.array(group, CLOCK, np.integer, n),
             store.attribute(group, "source_fps", NonNegativeFloat),

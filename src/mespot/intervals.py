@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,15 +56,16 @@ def load_table(path: Path, columns: Iterable[str], blank: Collection[str] = ()) 
     Raises InputError.
     """
     try:
-        table = pd.read_csv(
-            path,
-            dtype=dict.fromkeys(TEXTS, str),
-            keep_default_na=False,
-            na_values={name: [""] for name in blank},
-            index_col=False,
-            compression=None,
-        )
-    except (OSError, ValueError) as error:
+        with warnings.catch_warnings(action="error"):  # that a row has more cells than the header
+            table = pd.read_csv(
+                path,
+                dtype=dict.fromkeys(TEXTS, str),
+                keep_default_na=False,
+                na_values={name: [""] for name in blank},
+                index_col=False,
+                compression=None,
+            )
+    except (OSError, ValueError, Warning) as error:
         raise InputError(f"{path}: cannot be read as CSV ({error})") from None
     if lacking := [name for name in columns if name not in table]:
         there = ", ".join(map(str, table))

@@ -41,7 +41,8 @@ Rate = Annotated[float, Field(ge=1, le=1000)]  # frames/s, worked at
 OwnRate = Annotated[float, Field(ge=1, le=20_000)]  # frames/s, of a camera
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(gt=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 # Rows of a training window, and of its context on each side.
 Window, Context = Annotated[int, Field(ge=1, le=100_000)], Annotated[int, Field(ge=0, le=10_000)]
 Protocol = Literal["strict", "megc2020", "auw_gcn", "auw_gcn_distinct"]
@@ -83,7 +84,7 @@ def of_this_system(path: str) -> str:
 
 
 class Demo(Settings):
-    seed: int = 2023
+    seed: Seed = 2023
     subjects: Annotated[int, Field(ge=2, le=9)] = 5
     videos: Annotated[int, Field(ge=1, le=9)] = 1  # of each subject
     seconds: Annotated[float, Field(ge=4)] = 10.0  # of each video
@@ -207,7 +208,7 @@ class Annotation(Settings):
 
 
 class Train(Settings):
-    seed: int = 1
+    seed: Seed = 1
     epochs: Count = 100
     batch: Count = 128
     learning_rate: Positive = 0.01
@@ -442,6 +443,13 @@ STAGES: dict[str, type[Settings]] = {
 }
 
 
+def _in_short(value: str | float) -> str:
+    if isinstance(value, int) and abs(value) > 2**64:
+        return "a number of so many digits"
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
 def explain(error: ValidationError, place: Callable[[tuple], str] = lambda keys: "") -> str:
     """A line for each fault: its place, the key, what was expected, what was there."""
     lines = []
@@ -453,6 +461,6 @@ def explain(error: ValidationError, place: Callable[[tuple], str] = lambda keys:
         elif fault["type"] in ("dict_type", "model_type"):
             said = "keys of its own were expected below it, as in config.yaml"
         elif isinstance(fault["input"], str | int | float):
-            said += f" (given: {fault['input']!r})"
+            said += f" (given: {_in_short(fault['input'])})"
         lines.append(f"{place(fault['loc'])}{key}: {said}" if key else f"{place(())}{said}")
     return "\n  ".join(lines)

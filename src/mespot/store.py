@@ -24,7 +24,7 @@ from typing import Any
 import h5py
 import hdf5plugin
 import numpy as np
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from mespot import __version__
 from mespot.datasets.names import NAME
@@ -95,6 +95,12 @@ def read(path: str | Path) -> Iterator[h5py.File]:
         yield file
 
 
+def has(of: h5py.Group, name: str) -> bool:
+    """Whether there is anything of that name. Raises InputError."""
+    with reading(of.file.filename):
+        return name in of
+
+
 def attribute(of: h5py.HLObject, name: str, kind: Any = str) -> Any:
     """An attribute of a file, group or dataset, as pydantic understands `kind`. Raises InputError."""
     with reading(of.file.filename):
@@ -124,13 +130,26 @@ def attributes(of: h5py.HLObject) -> dict[str, Any]:
 
 
 def checked(value: Any, kind: Any) -> Any:
-    """A value as pydantic understands `kind`. Raises ValidationError."""
-    return _checker(kind).validate_python(value)
+    """A value as pydantic understands `kind`. Raises ValueError."""
+    with _one_fault():
+        return _checker(kind).validate_python(value)
 
 
 def parsed(text: str | bytes, kind: Any) -> Any:
-    """JSON as pydantic understands `kind`. Raises ValidationError."""
-    return _checker(kind).validate_json(text)
+    """JSON as pydantic understands `kind`. Raises ValueError."""
+    with _one_fault():
+        return _checker(kind).validate_json(text)
+
+
+@contextmanager
+def _one_fault() -> Iterator[None]:
+    """The first fault alone, without what was there: that may be too large to be written out."""
+    try:
+        yield
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        place = "".join(f"{key}: " for key in fault["loc"])
+        raise ValueError(f"{place}{fault['msg']}") from None
 
 
 @cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +12,6 @@ from mespot.errors import InputError, reading
 
 # Rows of a published segment: 256 with 7 of context on each side.
 SEGMENT, CONTEXT = 256, 7
-HEADER = 10_000  # bytes at most before the numbers of an .npy file
 PUBLISHED_UNIT = 20.0  # px/frame; of the values in the authors' files
 # The paper's regions by name, as in config.yaml, in the order of the published files.
 PUBLISHED_REGIONS = (
@@ -63,15 +61,14 @@ def join(parts: Mapping[int, Path]) -> np.ndarray:
 def _segment(path: Path) -> np.ndarray:
     expected = (SEGMENT + 2 * CONTEXT, len(PUBLISHED_REGIONS), 2)
     again = "`feature` was expected: unpack the published archive again"
-    with reading(path, "not a published segment", again):
-        with zipfile.ZipFile(path) as archive:
-            size = archive.getinfo("feature.npy").file_size
-        if size > 8 * math.prod(expected) + HEADER:  # it would be unpacked, however large
-            raise ValueError(f"feature has {size} bytes")
-        with np.load(path, allow_pickle=False) as file:
-            feature = file["feature"]
-        if feature.shape != expected or feature.dtype.kind != "f":
-            raise ValueError(f"feature is {feature.dtype} {feature.shape}, not {expected}")
+    with reading(path, "not a published segment", again), zipfile.ZipFile(path) as archive:
+        with archive.open("feature.npy") as part:
+            np.lib.format.read_magic(part)
+            shape, _, dtype = np.lib.format.read_array_header_1_0(part)
+        if shape != expected or dtype.kind != "f":  # an array of any size would be made
+            raise ValueError(f"feature is {dtype} {shape}, not {expected}")
+        with archive.open("feature.npy") as part:
+            feature = np.lib.format.read_array(part, allow_pickle=False)
         if not np.isfinite(feature).all():
             raise ValueError("feature holds something that is no finite number")
     return feature

@@ -21,7 +21,7 @@ from mespot.feature_store import Feature
 from mespot.networks.auw_gcn import AUWGCN
 from mespot.networks.targets import MEAN, STD, cut
 from mespot.settings import Context, Name, Regions, Window
-from mespot.store import replacing
+from mespot.store import checked, replacing
 
 MODEL = "a model that mespot trained"
 State = dict[str, torch.Tensor]  # a network's weights by name
@@ -231,7 +231,7 @@ def _trained(content: dict[str, Any], name: str, path: Path) -> tuple[Trained, l
     Raises InputError that names what does not fit.
     """
     with reading(path, f"not {MODEL}"):
-        facts = Facts.model_validate(content)
+        facts = checked(content, Facts)
         if facts.model != name:
             raise InputError(
                 f"{path}: a model of the network {facts.model!r}; {name!r} was expected"
