@@ -78,7 +78,8 @@ def roi_file(folder, n: int):
 
 
 def pack(file, name: str, windows: np.ndarray) -> None:
-    store.frames_dataset(file, name, windows.shape, windows.dtype, 3)[:] = windows
+    rows = store.frames_dataset(file, name, windows.shape, windows.dtype, 3)
+    store.write_rows(rows, 0, windows)
 
 
 def align_file(folder, repeat: np.ndarray) -> None:

@@ -55,7 +55,8 @@ def make_files(folder, n_frames: int, n_rows: int, landmark: tuple[float, float]
     flow, landmarks = folder / "flow.h5", folder / "landmarks.h5"
     with store.create(flow, stage="flow", settings={}, units="px", fps=30, source="s") as file:
         flows = coordinates(n_rows, 64)
-        store.frames_dataset(file, "flow", flows.shape, np.int16)[:] = flows
+        rows = store.frames_dataset(file, "flow", flows.shape, np.int16)
+        store.write_rows(rows, 0, flows.astype(np.int16))
     with store.create(
         landmarks, stage="landmarks", settings={}, inter_ocular=40.0, detector="dlib"
     ) as file:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -62,10 +63,15 @@ IN_A_DATASET |= {"annotation_as_given.csv", "annotation_audit.csv", *PREPARE}
 OF_A_DATASET = set(STAGES) - {"score", "report"}
 
 
+def _folder(path: str) -> str:
+    """A folder for results, whose name stands in all of Snakemake's patterns."""
+    if re.search(r"[{}<>\ud800-\udfff]", path):
+        raise ValueError("braces or <>, which mean something to Snakemake, or no UTF-8; rename it")
+    return str(Path(of_this_system(path)).expanduser())
+
+
 class Config(Settings):
-    results: Annotated[
-        str, AfterValidator(lambda path: str(Path(of_this_system(path)).expanduser()))
-    ] = "results"
+    results: Annotated[str, AfterValidator(_folder)] = "results"
     video: str | None = None
     own: Own = Own()
     datasets: dict[Name, Dataset]
@@ -310,13 +316,16 @@ class Config(Settings):
                 else method
                 for name, method in methods.items()
             }
-        entry = Dataset(
-            layout="videos",
-            root=self.video,
-            fps=own.fps,
-            frames_fps=own.frames_fps,
-            settings=settings,
-        )
+        try:
+            entry = Dataset(
+                layout="videos",
+                root=self.video,
+                fps=own.fps,
+                frames_fps=own.frames_fps,
+                settings=settings,
+            )
+        except ValidationError as error:
+            raise InputError(f"video: {explain(error)}") from None
         behind = {
             name: self.datasets[name]
             for dataset, _ in self.model_copy(update={"own": own}).trained()

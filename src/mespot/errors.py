@@ -110,4 +110,4 @@ def write_failure(message: str, outputs: Iterable[str | Path]) -> None:
     """Put a failure record where each output of a video would be, for later stages to pass on."""
     for output in outputs:
         Path(output).parent.mkdir(parents=True, exist_ok=True)
-        Path(output).write_text(FAILED + message + "\n")
+        Path(output).write_text(FAILED + message + "\n", "utf-8", "backslashreplace")

@@ -62,7 +62,8 @@ def roi(flow: Path, landmarks: Path, out: Path, settings: Roi) -> None:
             for block in progress(blocks, f"roi {out.stem}", len(rows), FRAMES_A_BLOCK):
                 motion = rows[block]
                 for name, corners in boxes.items():
-                    windows[name][block] = cut(motion, corners[block], windows[name].shape[2:4])
+                    size = windows[name].shape[2:4]
+                    store.write_rows(windows[name], block.start, cut(motion, corners[block], size))
 
 
 def box(points: np.ndarray, region: Region, inter_ocular: float) -> np.ndarray:

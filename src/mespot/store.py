@@ -260,7 +260,8 @@ def _bytes(dataset: h5py.Dataset, shape: tuple[int, ...]) -> int:
 def frames_dataset(
     file: h5py.File, name: str, shape: tuple[int, ...], dtype: Any, frames_a_chunk: int = 1
 ) -> h5py.Dataset:
-    """A compressed dataset (time, ...): Blosc2 zstd with bit shuffle (Choices in DESIGN.md)."""
+    """A dataset (time, ...) for `write_flow` or `write_rows`: Blosc2 zstd with bit shuffle (Choices in
+    DESIGN.md)."""
     together = min(frames_a_chunk, max(shape[0], 1))
     while together > 1 and together * math.prod(shape[1:]) * np.dtype(dtype).itemsize > TOGETHER:
         together //= 2
@@ -284,23 +285,45 @@ def flow_to_int16(flow: np.ndarray) -> tuple[np.ndarray, int]:
 def write_flow(rows: h5py.Dataset, flows: Iterable[np.ndarray], threads: int = 0) -> int:
     """Write flows (2, H, W) px to consecutive `rows`; returns how many components were held.
 
-    With `threads` they are compressed there and put into the file as they are: HDF5 itself compresses
-    one chunk after the other, some 2000 of 256 x 256 a second.
+    With `threads` they are compressed there: one compresses some 2000 of 256 x 256 a second.
     """
     saturated = 0
-    for index, (chunk, beyond) in enumerate(_encoded(flows, threads)):
+    for index, (packed, beyond) in enumerate(_encoded(flows, threads)):
         saturated += beyond
-        if isinstance(chunk, bytes):
-            rows.id.write_direct_chunk((index, 0, 0, 0), chunk)
-        else:
-            rows[index] = chunk
+        rows.id.write_direct_chunk((index, 0, 0, 0), packed)
     return saturated
 
 
-def _encoded(flows: Iterable[np.ndarray], threads: int) -> Iterator[tuple[np.ndarray | bytes, int]]:
+def _encoded(flows: Iterable[np.ndarray], threads: int) -> Iterator[tuple[bytes, int]]:
+    def encode(flow: np.ndarray) -> tuple[bytes, int]:
+        steps, beyond = flow_to_int16(flow)
+        return _packed(steps), beyond
+
     if not threads:
-        yield from map(flow_to_int16, flows)
+        yield from map(encode, flows)
         return
+    waiting: deque[Future[tuple[bytes, int]]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for flow in flows:
+            waiting.append(pool.submit(encode, flow))
+            if len(waiting) > 2 * threads:  # no more of a long video in memory than that
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def write_rows(rows: h5py.Dataset, start: int, values: np.ndarray) -> None:
+    """Write `values` (n, ...) to a dataset of compressed frames, from a row on where a chunk begins."""
+    each, *others = rows.chunks
+    for first in range(0, len(values), each):
+        part = values[first : first + each]
+        rest = np.zeros((each - len(part), *others), rows.dtype)  # beyond the last row
+        packed = _packed(np.concatenate([part, rest]))
+        rows.id.write_direct_chunk((start + first, *(0 for _ in others)), packed)
+
+
+def _packed(values: np.ndarray) -> bytes:
+    """Compressed as HDF5's Blosc2 does it, which other programs read; but whole, and in no blocks of its own."""
     import blosc2  # seconds: only where it is needed
 
     blosc2.set_nthreads(1)
@@ -310,24 +333,11 @@ def _encoded(flows: Iterable[np.ndarray], threads: int) -> Iterator[tuple[np.nda
         "clevel": LEVEL,
         "filters": [blosc2.Filter.BITSHUFFLE],
         "filters_meta": [0],
-        "typesize": 2,
+        "typesize": values.itemsize,
         "nthreads": 1,
     }
-
-    def encode(flow: np.ndarray) -> tuple[bytes, int]:
-        steps, beyond = flow_to_int16(flow)
-        return blosc2.SChunk(
-            chunksize=steps.nbytes, data=steps, cparams=settings
-        ).to_cframe(), beyond
-
-    waiting: deque[Future[tuple[bytes, int]]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        for flow in flows:
-            waiting.append(pool.submit(encode, flow))
-            if len(waiting) > 2 * threads:  # no more of a long video in memory than that
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+    values = np.ascontiguousarray(values)
+    return blosc2.SChunk(chunksize=values.nbytes, data=values, cparams=settings).to_cframe()
 
 
 def blocks(n: int, size: int) -> Iterator[slice]:

@@ -130,7 +130,7 @@ def _must_have_names(root: Path, videos: list[Video]) -> None:
         _must_be_names(Path(video.path), video.subject, video.video)
     for one, _ in _alike([video.video for video in videos]):
         same = [video for video in videos if video.video.casefold() == one.casefold()]
-        paths = ", ".join(video.path for video in same)
+        paths = ", ".join(shown(video.path) for video in same)
         raise InputError(f"{root}: {len(same)} videos would be named {one} ({paths}); rename one")
     subjects = sorted({video.subject for video in videos})
     for subject in subjects:
