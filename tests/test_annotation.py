@@ -12,6 +12,7 @@ import pytest
 from planted import planted_store
 from test_cli import run
 
+from mespot import store
 from mespot.annotation import RULES, annotation, disagreements, join_tables
 from mespot.datasets.annotation_files import FRAMES, Timing, read
 from mespot.errors import InputError
@@ -211,10 +212,11 @@ def test_what_is_guessed_is_in_the_audit_and_what_is_left_out_is_said(tmp_path, 
 
 
 def test_seconds_are_taken_at_the_rate_of_the_feature_store(tmp_path):
-    store = tmp_path / "features.h5"
-    frames = planted_store(store)
-    with h5py.File(store, "a") as file:
-        file.attrs["missing"] = "{}"
+    features = tmp_path / "features.h5"
+    frames = planted_store(features)
+    with h5py.File(features, "a") as file:
+        store.tell(file, missing="{}")
+        file["s0/v0/source_frame"] = range(261)
         file["s0/v0"].attrs["start_s"] = 1.5  # of the source, as all of a dataset
     frames.to_csv(tmp_path / "frames.csv", index=False)
     seconds = frames.rename(columns={name: f"{name}_s" for name in FRAMES})
@@ -223,7 +225,7 @@ def test_seconds_are_taken_at_the_rate_of_the_feature_store(tmp_path):
     seconds.round(3).to_csv(tmp_path / "seconds.csv", index=False)
     for name in ("frames", "seconds"):
         outs = [f"{tmp_path}/{name}_{out}.csv" for out in ("normal", "given", "audit")]
-        arguments = ("--source", tmp_path / f"{name}.csv", "--features", store, "--out", outs[0])
+        arguments = ("--source", tmp_path / f"{name}.csv", "--features", features, "--out", outs[0])
         done = run("annotation", *arguments, "--as-given", outs[1], "--audit", outs[2])
         assert done.exit_code == 0, done.stderr
     for out in ("normal", "given"):

@@ -106,7 +106,7 @@ def test_what_the_published_form_cannot_hold_is_named(planted, tmp_path):
         ),
         (
             lambda c: c["state_dict"].update({"_sequential.1.bias": "x"}),
-            "_sequential.1.bias: x where",
+            "_sequential.1.bias: str where",
         ),
         (
             lambda c: c["state_dict"]["_classification.weight"].fill_(float("nan")),

@@ -102,7 +102,7 @@ def test_a_full_disk_is_no_fault_of_the_video(tmp_path, keep_going):
     with store.create(
         tmp_path / "in.h5", stage="x", settings={}, units="", fps=30, source=""
     ) as file:
-        file.attrs["missing"] = "{}"
+        store.tell(file, missing="{}")
         write(
             file,
             Feature("a", "b", np.ones((9, 1, 2), np.float32), np.ones(9, bool), 30, 60, ("c",)),

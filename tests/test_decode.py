@@ -143,7 +143,7 @@ def test_each_frame_tells_its_number_in_the_source(tmp_path):
     source = save_folder(tmp_path / "s", numbered(41))
     decode(source, tmp_path / "out.mkv", Decode(fps=25, frames_fps=200))
     origin = video.info(tmp_path / "out.mkv").origin
-    assert origin == video.Origin(0.0, 200.0, [1.0, 1.0], [0, 8, 16, 24, 32, 40], [])
+    assert origin == video.Origin(0.0, 200.0, (1.0, 1.0), [0, 8, 16, 24, 32, 40], [])
 
 
 def test_frames_are_shrunk_and_grey_as_align_needs_them(tmp_path):
@@ -158,7 +158,7 @@ def test_frames_are_shrunk_and_grey_as_align_needs_them(tmp_path):
     x0, _, x1, _ = detect_faces(frame)[0]
     assert frame.ndim == 2
     assert x1 - x0 == pytest.approx(1.5 * 128 / 1.5, rel=0.1)
-    assert info.origin.scale == [info.width / 1024, info.height / 1024]
+    assert info.origin.scale == (info.width / 1024, info.height / 1024)
     decode(source, tmp_path / "c.mkv", Decode(align=Align(size=128, detector="retinaface")))
     assert next(video.read(tmp_path / "c.mkv")).ndim == 3
     small = save_folder(tmp_path / "small", [picture, picture])

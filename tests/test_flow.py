@@ -50,8 +50,9 @@ def test_known_shift(aligned, tmp_path, backend):
         inner = rows[:, :, 12:-12, 12:-12] * store.FLOW_UNIT
         assert inner[:, 0].mean((1, 2)) == pytest.approx(SHIFT, abs=0.08)
         assert inner[:, 1].mean((1, 2)) == pytest.approx(0, abs=0.05)
-        assert (file.attrs["fps"], file.attrs["source"]) == (30, "source")
-        assert (file.attrs["backend"], file.attrs["saturated"]) == (backend, 0)
+        about = store.attributes(file)
+        assert (about["fps"], about["source"]) == (30, "source")
+        assert (about["backend"], about["saturated"]) == (backend, 0)
 
 
 def rows_of(path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import cv2
-import h5py
 import numpy as np
 import pytest
 
@@ -46,7 +45,7 @@ def aligned(person, tmp_path_factory):
     with store.create(folder / "a.h5", stage="align", settings={}, units="px") as file:
         file["transform"] = np.repeat(to_crop[None], N, 0)
         file["valid"], file["repeat"], file["box"] = valid, np.zeros(N, bool), box
-        file["box"].attrs["reference_frame"] = 0
+        store.tell(file["box"], reference_frame=0)
     return folder, np.array([align.moved(to_crop, points) for points in truth])
 
 
@@ -54,8 +53,8 @@ def found(aligned, settings: Landmarks) -> tuple[np.ndarray, dict]:
     folder, _ = aligned
     out = folder / f"points{settings.smooth}.h5"
     landmarks.landmarks(folder / "a.mkv", folder / "a.h5", out, settings)
-    with h5py.File(out) as file:
-        return file["points"][:], dict(file.attrs)
+    with store.read(out) as file:
+        return file["points"][:], store.attributes(file)
 
 
 def test_points_are_where_the_face_is(aligned):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -135,7 +136,7 @@ def make(tmp_path):
                 feature_store.write(features, feature)
                 # The brow rests, the lip is as far away as is drawn.
                 curves[name] = np.resize([0.0, own.TOP, 0.0][: len(names)], (n, len(names)))
-                curves[name].attrs["channels"] = names
+                store.tell(curves[name], channels=names)
                 frames = (np.full((32, 32), t % 256, np.uint8) for t in range(n + 1))
                 video.write(tmp_path / "align" / f"{name}.mkv", frames, FPS, "s")
         for file, rows_of in (("intervals", intervals), ("not_counted", apart)):
@@ -212,7 +213,9 @@ def test_nothing_is_loaded_from_elsewhere_and_all_that_is_loaded_is_there(make, 
     assert "url(" not in page.text
 
 
-def test_odd_names_are_text_and_no_markup(make):
+def test_odd_names_are_text_and_no_markup(make, monkeypatch):
+    # There are no such names; if there were:
+    monkeypatch.setattr(store, "NAME", re.compile(".+"))
     odd = "<b>&微表情 #1\"'"
     failed = {"<i>x": "decode: <u>no</u> such\nfile"}
     page = make({odd: 30}, [interval(odd, "macro", 5, 15)], failed=failed, about="F1 < 1 & more")

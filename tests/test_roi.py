@@ -54,7 +54,9 @@ def test_both_sets_of_the_config_are_twelve_regions(default_config):
 def make_files(folder, n_frames: int, n_rows: int, landmark: tuple[float, float]):
     flow, landmarks = folder / "flow.h5", folder / "landmarks.h5"
     with store.create(flow, stage="flow", settings={}, units="px", fps=30, source="s") as file:
-        file["flow"] = coordinates(n_rows, 64)
+        flows = coordinates(n_rows, 64)
+        rows = store.frames_dataset(file, "flow", flows.shape, np.int16)
+        store.write_rows(rows, 0, flows.astype(np.int16))
     with store.create(
         landmarks, stage="landmarks", settings={}, inter_ocular=40.0, detector="dlib"
     ) as file:

@@ -160,7 +160,7 @@ def test_the_published_scorers_take_frames_as_given(tmp_path):
     [
         ("video,type,onset\nv,macro,1\n", "no column offset"),
         ("video,type,onset,offset\nv,big,1,2\n", "type 'big'"),
-        ("video,type,onset,offset\nv,macro,x,2\n", "onset holds something other"),
+        ("video,type,onset,offset\nv,macro,x,2\n", "row 2: onset is x"),
         ("", "cannot be read as CSV"),
     ],
 )

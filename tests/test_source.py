@@ -191,7 +191,7 @@ def test_pixels_become_square(tmp_path, aspect, size):
     decode(path, tmp_path / "out.mkv", Decode(fps=RATE))
     info = video.info(tmp_path / "out.mkv")
     assert (info.width, info.height) == size
-    assert info.origin.scale == [size[0] / 64, size[1] / 48]
+    assert info.origin.scale == (size[0] / 64, size[1] / 48)
 
 
 def combed(n: int, width: int = 720) -> list[np.ndarray]:

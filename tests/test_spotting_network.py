@@ -181,7 +181,7 @@ def test_planted_expressions_of_an_unseen_subject_are_found(planted):
     assert counts.tp == 3
     assert counts.f1 >= 0.75
     with store.read(planted / "i.csv.h5") as file:
-        assert list(file["v0"].attrs["channels"]) == list(OUTPUTS)
+        assert store.attribute(file["v0"], "channels", list[str]) == list(OUTPUTS)
         values = file["v0"][:]
     assert values.shape == (260, 10)
     assert values.min() >= 0

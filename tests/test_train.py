@@ -380,7 +380,9 @@ def test_motion_that_is_no_number_is_named(planted):
             feature.mdmo[7] = np.nan
             feature_store.write(file, feature)
     (folder / "annotation.csv").write_text((planted / "annotation.csv").read_text())
-    with pytest.raises(InputError, match="v1: motion that is no number"):
+    with pytest.raises(
+        InputError, match="features.h5: .*/s0/v0/mdmo holds something that is no number"
+    ):
         train_in(folder, ["s0"], "x.pt")
 
 

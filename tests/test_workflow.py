@@ -18,7 +18,7 @@ import pytest
 import yaml
 from same import different
 
-from mespot import demo
+from mespot import demo, store
 from mespot.intervals import INTERVAL_COLUMNS
 from mespot.settings import Demo
 
@@ -143,7 +143,8 @@ def test_regions_keep_the_order_of_the_config(finished, default_config):
     """The network's nodes, and the published files', are in this order."""
     with h5py.File(finished.results / "color" / "features.h5") as file:
         for video in file["casme_015"].values():
-            assert list(video.attrs["regions"]) == list(default_config["roi"]["sets"]["auw_gcn"])
+            regions = store.attribute(video, "regions", list[str])
+            assert regions == list(default_config["roi"]["sets"]["auw_gcn"])
 
 
 def test_fold_has_not_seen_its_subject(finished):

@@ -150,12 +150,14 @@ def test_a_single_bad_video_ends_with_what_is_wrong_with_it(tmp_path):
     [
         ("nowhere/a.mp4", "nowhere/a.mp4: no such video or folder"),
         ("https://example.org/a.mp4", "https://example.org/a.mp4: download the video first"),
-        ("{x}/a.mp4", "a.mp4: a name in braces means something to Snakemake; rename it"),
+        ("{x}/a.mp4", "a.mp4: a name in braces or <> means something to Snakemake; rename it"),
+        ("<results>/a.mp4", "a.mp4: a name in braces or <> means something to Snakemake"),
     ],
 )
 def test_nothing_to_spot_in_is_one_clear_line(tmp_path, video, message):
-    (tmp_path / "{x}").mkdir()
-    (tmp_path / "{x}" / "a.mp4").touch()
+    for name in ("{x}", "<results>"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.mp4").touch()
     done = Spotting(tmp_path).run(video=video)
     assert done.returncode == 2
     # Before it Snakemake says which files it reads.

@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
+from pydantic import BaseModel, Field
 
-from mespot.errors import InputError
-from mespot.intervals import write_table
+from mespot.errors import InputError, damaged, reading
+from mespot.intervals import LARGEST, load_table, write_table
 from mespot.score import Count
+from mespot.settings import Protocol
+from mespot.store import parsed
 
 POOLED = "pooled"
 SELECTIONS = ("last", "inner", "oracle")
 KINDS = ("macro", "micro", "overall")
 COLUMNS = ["method", "dataset", "trained_on", "selection", "protocol", "seeds"]
 COLUMNS += [f"{kind}_{figure}" for kind in KINDS for figure in ("tp", "n", "m", "f1", "f1_sd")]
+
+
+Number = Annotated[int, Field(ge=0, le=LARGEST)]
+
+
+class Counted(BaseModel):
+    """What a score file holds, besides F1."""
+
+    tp: Number
+    n: Number
+    m: Number
+
+
+Scores = dict[Protocol, dict[Literal["macro", "micro", "overall"], Counted]]
 
 
 class Experiment(NamedTuple):
@@ -45,9 +62,13 @@ def aggregate(
     F1. Over several seeds, counts and F1 are means, and `f1_sd` is the standard deviation of F1.
     """
     found: dict[Experiment, dict[int, dict[str, dict[str, Count]]]] = defaultdict(dict)
+    protocols = None
     for path in scores:
         experiment, seed = _experiment(path, results)
-        found[experiment][seed] = _counts(path)
+        found[experiment][seed] = counts = _counts(path)
+        protocols = protocols or counts.keys()
+        if counts.keys() != protocols:
+            raise damaged(path, f"it is not of the protocols {', '.join(protocols)}, as others are")
     for experiment, seeds in _pooled(found, pool).items():
         found[experiment] = seeds
     rows = [
@@ -61,9 +82,14 @@ def aggregate(
     write_table(rows, COLUMNS, out)
 
 
+def load_summary(path: Path) -> pd.DataFrame:
+    """The table that `aggregate` writes. Raises InputError."""
+    return load_table(path, COLUMNS, blank=[name for name in COLUMNS if name.endswith("_sd")])
+
+
 def headline(summary: Path, protocol: str) -> str:
     """The table's rows of one protocol as text, for people; without those of the oracle."""
-    table = pd.read_csv(summary)
+    table = load_summary(summary)
     table = table[(table["protocol"] == protocol) & (table["selection"] != "oracle")]
     names = ["method", "dataset", "trained_on", "selection"]
     shown = table[[*names, *(f"{kind}_f1" for kind in KINDS)]].copy()
@@ -87,11 +113,13 @@ def _experiment(path: Path, results: Path) -> tuple[Experiment, int]:
     DATASET/METHOD[/seed_K][/cross/SOURCE][/SELECTION]/score.json
     """
     expected = InputError(f"{path}: {results}/DATASET/METHOD/.../score.json was expected")
-    dataset, *rest = path.relative_to(results).parts[:-1]
-    if not rest:
+    parts = path.relative_to(results).parts[:-1] if path.is_relative_to(results) else ()
+    if len(parts) < 2:
         raise expected
-    method = rest.pop(0)
-    seed = int(rest.pop(0).removeprefix("seed_")) if rest and rest[0].startswith("seed_") else 1
+    dataset, method, *rest = parts
+    seed = 1
+    if rest and (number := re.fullmatch(r"seed_(\d{1,9})", rest[0])):
+        seed, rest = int(number[1]), rest[1:]
     trained_on = dataset
     if len(rest) > 1 and rest[0] == "cross":
         trained_on, rest = rest[1], rest[2:]
@@ -102,11 +130,12 @@ def _experiment(path: Path, results: Path) -> tuple[Experiment, int]:
 
 
 def _counts(path: Path) -> dict[str, dict[str, Count]]:
-    """The counts by protocol and kind of a score file."""
-    return {
-        protocol: {kind: Count(*(kinds[kind][name] for name in Count._fields)) for kind in KINDS}
-        for protocol, kinds in json.loads(path.read_text()).items()
-    }
+    """The counts by protocol and kind of a score file. Raises InputError."""
+    with reading(path):
+        return {
+            protocol: {kind: Count(**dict(kinds[kind])) for kind in KINDS}
+            for protocol, kinds in parsed(path.read_bytes(), Scores).items()
+        }
 
 
 def _pooled(

@@ -108,7 +108,7 @@ def align(decoded: Path, out_video: Path, out_h5: Path, settings: Align) -> None
         file["resemblance"] = resemblance
         file["source_frame"] = np.array(origin.frames, np.int32)
         file["box"] = reference.box
-        file["box"].attrs["reference_frame"] = reference.frame
+        store.tell(file["box"], reference_frame=reference.frame)
 
 
 def find_reference(

@@ -357,5 +357,5 @@ def _listed(values: Iterable[Any]) -> str:
 
 def join_tables(parts: Sequence[Path], out: Path) -> None:
     """The tables of several datasets as one. Raises InputError for a row that cannot be read."""
-    table = pd.concat([load_intervals(path) for path in parts])
+    table = pd.concat([load_intervals(path, COLUMNS) for path in parts])
     write_table(table.to_dict("records"), COLUMNS, out)

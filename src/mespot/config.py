@@ -32,6 +32,7 @@ from mespot.settings import (
     Lanes,
     Mdmo,
     Method,
+    Name,
     Own,
     Reading,
     Report,
@@ -49,31 +50,28 @@ from mespot.settings import (
 DEFAULTS = Path(__file__).parents[2] / "config.yaml"
 # The stages that a method may change.
 OF_A_METHOD = ("train", "select", "spot")
-# The stages that one's own video goes through.
-OF_OWN = ("decode", "align", "landmarks", "flow", "roi", "mdmo", "features", "spot", "displacement")
+# The stages of one video, and those that one's own goes through.
+PREPARE = ("decode", "align", "landmarks", "flow", "roi", "mdmo")
+OF_OWN = (*PREPARE, "features", "spot", "displacement")
 # The model that trains nothing; its settings are the section of this name instead of `spot`.
 UNTRAINED = "displacement"
+# What else lies in the results folder, and in a dataset's folder there.
+IN_RESULTS = {"logs", "benchmarks", "demo", "report", "summary.csv", "sources.json"}
+IN_A_DATASET = {"report", "features.h5", "faces.json", "check.csv", "annotation.csv"}
+IN_A_DATASET |= {"annotation_as_given.csv", "annotation_audit.csv", *PREPARE}
 # Those of one dataset's videos and folds, which `datasets.NAME.settings` may change.
 OF_A_DATASET = set(STAGES) - {"score", "report"}
 
 
-def _name(name: str) -> str:
-    """A name that may stand in a path and in a command."""
-    if not re.fullmatch(r"\w[\w.-]*", name):
-        raise ValueError(
-            "a name has letters (of any script), digits, '_', '.' and '-', and begins with none of the "
-            "last two; rename it"
-        )
-    return name
-
-
-Name = Annotated[str, AfterValidator(_name)]
+def _folder(path: str) -> str:
+    """A folder for results, whose name stands in all of Snakemake's patterns."""
+    if re.search(r"[{}<>\ud800-\udfff]", path):
+        raise ValueError("braces or <>, which mean something to Snakemake, or no UTF-8; rename it")
+    return str(Path(of_this_system(path)).expanduser())
 
 
 class Config(Settings):
-    results: Annotated[
-        str, AfterValidator(lambda path: str(Path(of_this_system(path)).expanduser()))
-    ] = "results"
+    results: Annotated[str, AfterValidator(_folder)] = "results"
     video: str | None = None
     own: Own = Own()
     datasets: dict[Name, Dataset]
@@ -116,6 +114,14 @@ class Config(Settings):
             raise ValueError(
                 "datasets.pooled: the name of the rows that add datasets up; rename it"
             )
+        for kind, names, taken in (
+            ("datasets", self.datasets, IN_RESULTS),
+            ("methods", self.methods, IN_A_DATASET),
+        ):
+            for name in taken & set(names):
+                raise ValueError(
+                    f"{kind}.{name}: something else of that name is among the results; rename it"
+                )
         for name in self.datasets:
             self._dataset(name)
         for name in self.methods:
@@ -285,7 +291,7 @@ class Config(Settings):
         if self.own_name in self.datasets:
             raise InputError(f"{self.video}: a dataset is called {self.own_name}; rename the video")
         where = Path(self.results, self.own_name)
-        if where.is_file() or self.own_name == "summary.csv":
+        if where.is_file() or self.own_name in IN_RESULTS:
             raise InputError(
                 f"{self.video}: {where} would be a file and a folder; rename the video"
             )
@@ -310,13 +316,16 @@ class Config(Settings):
                 else method
                 for name, method in methods.items()
             }
-        entry = Dataset(
-            layout="videos",
-            root=self.video,
-            fps=own.fps,
-            frames_fps=own.frames_fps,
-            settings=settings,
-        )
+        try:
+            entry = Dataset(
+                layout="videos",
+                root=self.video,
+                fps=own.fps,
+                frames_fps=own.frames_fps,
+                settings=settings,
+            )
+        except ValidationError as error:
+            raise InputError(f"video: {explain(error)}") from None
         behind = {
             name: self.datasets[name]
             for dataset, _ in self.model_copy(update={"own": own}).trained()

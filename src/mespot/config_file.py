@@ -12,6 +12,7 @@ import yaml
 
 from mespot.errors import InputError
 
+MOST = 100_000  # values in a file
 # What PyYAML finds, and what to do about it. The first that fits counts.
 MENDS = {
     "'\\t'": "a tab; write spaces instead",
@@ -48,6 +49,10 @@ def read(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: {_explained(error)}") from None
     except ValueError as error:
         raise InputError(f"{path}: {error}; put a date in quotes") from None
+    except RecursionError:
+        raise InputError(
+            f"{path}: keys or brackets in too many others; no key stands so deep"
+        ) from None
     if not isinstance(values, dict):
         found = {list: "a list", type(None): "nothing"}.get(type(values), "no key")
         raise InputError(
@@ -98,6 +103,25 @@ def _text(path: Path) -> str:
 
 class _Strict(yaml.SafeLoader):
     """YAML in which no key is there twice, or read as something else than it says."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self.number = 0  # of nodes so far
+        self.sizes: dict[int, int] = {}  # of those that are whole, with all that is in them
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node:
+        """Count an alias as all that it repeats: a few lines of them can stand for billions of values."""
+        event, before = self.peek_event(), self.number
+        node = super().compose_node(parent, index)
+        if isinstance(event, yaml.AliasEvent):
+            self.number += self.sizes.get(id(node), MOST)  # else it would be in itself
+        else:
+            self.number += 1
+            self.sizes[id(node)] = self.number - before
+        if self.number > MOST:
+            what = f"more than {MOST} values up to here, with those that * repeats; write fewer"
+            raise yaml.composer.ComposerError(None, None, what, event.start_mark)
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         lines: dict[str, int] = {}

@@ -6,11 +6,12 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TextIO
 
+import h5py
 import numpy as np
 import pandas as pd
 
 from mespot import store
-from mespot.errors import InputError
+from mespot.errors import InputError, damaged
 from mespot.feature_store import Feature, load
 
 
@@ -28,18 +29,30 @@ def curves(features: Path, spotted: Path, video: str | None, out: Path | TextIO)
         names = ", ".join(one.video for one in stored)
         raise InputError(f"{features}: no video {video}; there are {names}")
     with store.read(spotted) as file:
-        tables = [
-            _table(one, list(file[one.video].attrs["channels"]), file[one.video][:])
-            for one in chosen
-            if one.video in file
-        ]
+        found = ((one, of_video(file, one)) for one in chosen)
+        tables = [_table(one, known) for one, known in found if known is not None]
     if not tables:
         raise InputError(f"{spotted}: {chosen[0].video} was not spotted in; run `spot` again")
     with store.replacing(out) if isinstance(out, Path) else nullcontext(out) as place:
         pd.concat(tables).to_csv(place, index=False, float_format="%.6g")
 
 
-def _table(feature: Feature, channels: list[str], values: np.ndarray) -> pd.DataFrame:
+def of_video(file: h5py.File, feature: Feature) -> pd.DataFrame | None:
+    """The curves of a video in what `spot` wrote, (T or T-1, C), by name; None if it has none.
+
+    Raises InputError.
+    """
+    if not store.has(file, feature.video):
+        return None
+    n = len(feature.valid)
+    values = store.array(file, feature.video, np.floating, range(n, n + 2), None)
+    channels = store.attribute(file[feature.video], "channels", tuple[str, ...])
+    if len({*channels}) != len(channels) or values.shape[1] != len(channels):
+        raise damaged(Path(file.filename), f"{feature.video} has other curves than names of them")
+    return pd.DataFrame(values, columns=list(channels))
+
+
+def _table(feature: Feature, curves: pd.DataFrame) -> pd.DataFrame:
     n = len(feature.valid) + 1
     frames = np.arange(n)
     columns = {
@@ -50,9 +63,7 @@ def _table(feature: Feature, channels: list[str], values: np.ndarray) -> pd.Data
         "counts": feature.seen,
     }
     # A network tells of rows, the motion from one frame to the next; the last frame has none.
-    padded = np.full((n, len(channels)), np.nan)
-    padded[: len(values)] = values
-    columns |= dict(zip(channels, padded.T, strict=True))
+    columns |= curves.reindex(frames)
     if feature.face:
         openings = (feature.face.openings / feature.inter_ocular).T
         columns |= dict(zip(("right_eye", "left_eye", "mouth"), openings, strict=True))

@@ -9,14 +9,29 @@ message.
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import h5py
 import numpy as np
+from pydantic import AfterValidator, FiniteFloat, NonNegativeFloat
 
 from mespot import store
+from mespot.errors import reading
+from mespot.settings import Rate, Regions
+
+# What tells of the source's own frames.
+CLOCK = "source_frame"
+
+
+def _size(pixels: float) -> float:
+    if pixels <= 0 or np.isinf(pixels):
+        raise ValueError("a size in px, or NaN, was expected")
+    return pixels
+
+
+Size = Annotated[float, AfterValidator(_size)]
 
 
 class Face(NamedTuple):
@@ -62,63 +77,76 @@ class Feature(NamedTuple):
 def load(path: Path) -> list[Feature]:
     """All videos of a feature store, by subject and name. Raises InputError."""
     with store.read(path) as file:
-        return [
-            read_video(file[subject][video], subject, video)
-            for subject in sorted(file)
-            for video in sorted(file[subject])
-        ]
+        return [read_video(group, *names) for names, group in _videos(file)]
 
 
 def lengths(path: Path) -> dict[str, tuple[str, int]]:
-    """Subject and number of frames of each video in a feature store."""
+    """Subject and number of frames of each video in a feature store. Raises InputError."""
     with store.read(path) as file:
         return {
-            video: (subject, file[subject][video]["valid"].shape[0] + 1)
-            for subject in file
-            for video in file[subject]
+            video: (subject, len(store.array(group, "valid", np.bool_, None)) + 1)
+            for (subject, video), group in _videos(file)
         }
 
 
 def timing(path: Path) -> tuple[float, float]:
-    """Frames a second of a dataset's videos, and when their first is shown, s of the source."""
+    """Frames a second of a dataset's videos, and when their first is shown, s of the source.
+
+    Raises InputError.
+    """
     with store.read(path) as file:
-        for videos in file.values():
-            for group in videos.values():
-                return float(group.attrs["fps"]), float(group.attrs.get("start_s", 0))
+        for _, group in _videos(file):
+            told = store.has(group, CLOCK)
+            start = store.attribute(group, "start_s", FiniteFloat) if told else 0.0
+            return store.attribute(group, "fps", Rate), start
     return 1.0, 0.0  # no video: whatever is annotated is left out
 
 
+def _videos(file: h5py.File) -> Iterator[tuple[tuple[str, str], h5py.Group]]:
+    for subject, videos in store.groups(file).items():
+        for video, group in store.groups(videos).items():
+            yield (subject, video), group
+
+
 def missing(path: Path) -> dict[str, str]:
-    """The videos that failed, and why, of a feature store."""
-    with store.read(path) as file:
-        return json.loads(file.attrs["missing"])
+    """The videos that failed, and why, of a feature store. Raises InputError."""
+    with store.read(path) as file, reading(path):
+        return store.parsed(store.attribute(file, "missing"), dict[str, str])
 
 
 def read_video(group: h5py.Group, subject: str, video: str) -> Feature:
-    """One video's features, from its mdmo file or its group in a feature store."""
-    scale = (float(group.attrs[name]) for name in ("fps", "inter_ocular"))
-    regions = tuple(group.attrs["regions"])
-    arrays = (group["mdmo"][:], group["valid"][:])
+    """One video's features, from its mdmo file or its group in a feature store. Raises InputError."""
+    regions = store.attribute(group, "regions", Regions)
+    mdmo = store.array(group, "mdmo", np.floating, store.SOME, len(regions), 2)
+    n = len(mdmo) + 1
+    valid = store.array(group, "valid", np.bool_, n - 1)
+    fps = store.attribute(group, "fps", Rate)
+    inter_ocular = store.attribute(group, "inter_ocular", Size)
+    detectors = store.attribute(group, "detectors")
     face = clock = None
-    if "place" in group:
-        face = Face(*(group[name][:] for name in Face._fields))
-    if "source_frame" in group:
-        clock = Clock(
-            group["source_frame"][:],
-            float(group.attrs["source_fps"]),
-            float(group.attrs["start_s"]),
+    if store.has(group, "place"):
+        face = Face(
+            store.array(group, "place", np.floating, n, len(regions), 2),
+            store.array(group, "openings", np.floating, n, 3),
+            store.array(group, "pose", np.floating, n, 4),
         )
-    return Feature(subject, video, *arrays, *scale, regions, group.attrs["detectors"], face, clock)
+    if store.has(group, CLOCK):
+        clock = Clock(
+            store.array(group, CLOCK, np.integer, n),
+            store.attribute(group, "source_fps", NonNegativeFloat),
+            store.attribute(group, "start_s", FiniteFloat),
+        )
+    return Feature(subject, video, mdmo, valid, fps, inter_ocular, regions, detectors, face, clock)
 
 
 def write(file: h5py.File, feature: Feature) -> None:
     group = file.create_group(f"{feature.subject}/{feature.video}")
     group["mdmo"], group["valid"] = feature.mdmo, feature.valid
-    for name in ("fps", "inter_ocular", "regions", "detectors"):
-        group.attrs[name] = getattr(feature, name)
+    names = ("fps", "inter_ocular", "regions", "detectors")
+    store.tell(group, **{name: getattr(feature, name) for name in names})
     if feature.face:
         for name, values in feature.face._asdict().items():
             group[name] = values
     if feature.clock:
-        group["source_frame"] = feature.clock.frames
-        group.attrs["source_fps"], group.attrs["start_s"] = feature.clock.fps, feature.clock.start
+        group[CLOCK] = feature.clock.frames
+        store.tell(group, source_fps=feature.clock.fps, start_s=feature.clock.start)

@@ -16,7 +16,7 @@ from mespot.datasets.segments import PUBLISHED_REGIONS, join
 from mespot.errors import InputError, failure
 from mespot.feature_store import Feature, load, missing, read_video, write
 from mespot.fingerprints import fingerprint
-from mespot.settings import Features
+from mespot.settings import Features, Rate
 
 
 def collect(files: Sequence[Path], subjects: Sequence[str], out: Path, settings: Features) -> None:
@@ -29,10 +29,9 @@ def collect(files: Sequence[Path], subjects: Sequence[str], out: Path, settings:
                 continue
             with store.read(path) as file:
                 write(store_, read_video(file, subject, path.stem))
-                sources.append(str(file.attrs["source"]))
-                store_.attrs["fps"] = file.attrs["fps"]
-        store_.attrs["missing"] = json.dumps(missing)
-        store_.attrs["source"] = of_all(sources)
+                sources.append(store.attribute(file, "source"))
+                store.tell(store_, fps=store.attribute(file, "fps", Rate))
+        store.tell(store_, missing=json.dumps(missing), source=of_all(sources))
         if len(missing) == len(files):
             raise InputError(
                 f"every video of the dataset failed; the first: {missing[files[0].stem]}"
@@ -64,7 +63,7 @@ def import_published(root: Path, fps: float, out: Path, settings: Features) -> N
             valid = np.ones(len(mdmo), bool)
             regions = PUBLISHED_REGIONS
             write(file, Feature(subject, video, mdmo, valid, fps, float("nan"), regions))
-        file.attrs["missing"] = "{}"
+        store.tell(file, missing="{}")
 
 
 def join_stores(stores: Sequence[Path], out: Path, settings: Features) -> None:
@@ -82,12 +81,11 @@ def join_stores(stores: Sequence[Path], out: Path, settings: Features) -> None:
         sources, rates = [], set()
         for path in stores:
             with store.read(path) as part:
-                sources.append(str(part.attrs["source"]))
-                rates.add(float(part.attrs["fps"]))
+                sources.append(store.attribute(part, "source"))
+                rates.add(store.attribute(part, "fps", float))
         # Where the datasets differ, each video has its own.
-        file.attrs["fps"] = rates.pop() if len(rates) == 1 else float("nan")
-        file.attrs["missing"] = json.dumps(lost)
-        file.attrs["source"] = of_all(sources)
+        fps = rates.pop() if len(rates) == 1 else float("nan")
+        store.tell(file, fps=fps, missing=json.dumps(lost), source=of_all(sources))
 
 
 def of_all(parts: Iterable[str]) -> str:

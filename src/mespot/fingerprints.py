@@ -12,6 +12,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from mespot.datasets.endings import IMAGES
 from mespot.errors import InputError
 
@@ -49,9 +51,8 @@ class Sources:
     def __init__(self, file: Path) -> None:
         self.file, self.changed = file, False
         try:
-            kept = json.loads(file.read_text())
-            self.kept = {name: (str(known), str(seen)) for name, (known, seen) in kept.items()}
-        except (OSError, ValueError, TypeError, AttributeError):  # none, or none that can be used
+            self.kept = TypeAdapter(dict[str, tuple[str, str]]).validate_json(file.read_bytes())
+        except (OSError, ValidationError):  # none, or none that can be used
             self.kept = {}
 
     def known_as(self, name: str, path: Path, made: Path) -> str:
@@ -79,7 +80,7 @@ def _made_of(made: Path, source: Path) -> bool:
 
     try:
         with store.read(made) as file:
-            return file.attrs.get("source") == fingerprint(source)
+            return store.attribute(file, "source") == fingerprint(source)
     except InputError:
         return False
 

@@ -57,7 +57,7 @@ def flow(aligned: Path, out: Path, settings: Flow, threads: int = 1) -> None:
         # A CPU solves far fewer pairs than one thread compresses, a GPU more.
         writers = threads if backend == "cuda" else 0
         saturated = store.write_flow(rows, (row for part in solved for row in part), writers)
-        file.attrs["saturated"] = saturated
+        store.tell(file, saturated=saturated)
     if saturated:
         print(
             f"warning: {aligned}: {saturated} components of the flow are beyond 128 px/frame and were "

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,23 +43,55 @@ INTERVAL_COLUMNS = list(INTERVALS)
 LANE_COLUMNS = ["subject", "video", "lane", "onset", "offset", "onset_s", "offset_s"]
 
 
-def load_intervals(path: Path) -> pd.DataFrame:
-    """A table with at least the columns video, type, onset and offset.
+NEEDED = ("video", "type", "onset", "offset")
+# The columns of all tables that hold text; the others hold numbers.
+TEXTS = {"subject", "video", "type", "au", "lane", "regions", "remarks", "fold"}
+TEXTS |= {"method", "dataset", "trained_on", "selection", "protocol"}
+LARGEST = 10**9  # more frames than any video has
+
+
+def load_table(path: Path, columns: Iterable[str], blank: Collection[str] = ()) -> pd.DataFrame:
+    """A table with at least these columns; those of numbers hold finite ones, or nothing where `blank`.
+
+    Raises InputError.
+    """
+    try:
+        with warnings.catch_warnings(action="error"):  # that a row has more cells than the header
+            table = pd.read_csv(
+                path,
+                dtype=dict.fromkeys(TEXTS, str),
+                keep_default_na=False,
+                na_values={name: [""] for name in blank},
+                index_col=False,
+                compression=None,
+            )
+    except (OSError, ValueError, Warning) as error:
+        raise InputError(f"{path}: cannot be read as CSV ({error})") from None
+    if lacking := [name for name in columns if name not in table]:
+        there = ", ".join(map(str, table))
+        raise InputError(f"{path}: no column {', '.join(lacking)}; there are {there}")
+    for name in columns:
+        if f"{name}.1" in table:
+            raise InputError(f"{path}: two columns {name}; one was expected")
+        if name in TEXTS or not len(table):
+            continue
+        written = table[name].astype(str) if table[name].dtype == bool else table[name]
+        table[name] = pd.to_numeric(written, errors="coerce")
+        wrong = ~(table[name].abs() <= LARGEST)
+        wrong &= written.notna() | (name not in blank)
+        if wrong.any():
+            row = wrong.idxmax()
+            was = str(written[row]) or "empty"
+            raise InputError(f"{path}: row {row + 2}: {name} is {was}; a number was expected")
+    return table
+
+
+def load_intervals(path: Path, columns: Iterable[str] = NEEDED) -> pd.DataFrame:
+    """A table of intervals with at least these columns.
 
     Raises InputError for an unreadable file, a missing column or an unknown type.
     """
-    try:
-        table = pd.read_csv(
-            path, dtype=dict.fromkeys(("subject", "video", "au"), str), keep_default_na=False
-        )
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as CSV ({error})") from None
-    missing = [name for name in ("video", "type", "onset", "offset") if name not in table]
-    if missing:
-        raise InputError(f"{path}: no column {', '.join(missing)}; there are {', '.join(table)}")
-    for name in ("onset", "offset"):
-        if len(table) and not pd.api.types.is_numeric_dtype(table[name]):
-            raise InputError(f"{path}: column {name} holds something other than frame numbers")
+    table = load_table(path, columns)
     unknown = sorted(set(table["type"]) - set(TYPES))
     if unknown:
         raise InputError(f"{path}: type {unknown[0]!r}; macro or micro was expected")
@@ -66,12 +99,9 @@ def load_intervals(path: Path) -> pd.DataFrame:
 
 
 def read_selection(path: Path) -> dict[str, pd.Series]:
-    """The chosen epoch and thresholds of each fold, as `select` writes them."""
-    try:
-        table = pd.read_csv(path, dtype={"fold": str})
-        return {row["fold"]: row for _, row in table[SELECTION_COLUMNS].iterrows()}
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{path}: not a table of chosen epochs ({error})") from None
+    """The chosen epoch and thresholds of each fold, as `select` writes them. Raises InputError."""
+    table = load_table(path, SELECTION_COLUMNS)
+    return {row["fold"]: row for _, row in table[SELECTION_COLUMNS].iterrows()}
 
 
 def write_table(rows: Sequence[dict[str, Any]], columns: Sequence[str], path: Path) -> None:

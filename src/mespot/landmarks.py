@@ -12,9 +12,11 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from pydantic import NonNegativeInt
 from scipy.ndimage import gaussian_filter1d
 
 from mespot import faces, store, video
+from mespot.errors import InputError
 from mespot.faces.points import inter_ocular, moved_box
 from mespot.progress import progress
 from mespot.settings import Landmarks
@@ -33,9 +35,16 @@ def landmarks(aligned_video: Path, align_h5: Path, out: Path, settings: Landmark
     detector = faces.landmark_detector(settings)
     info = video.info(aligned_video)
     with store.read(align_h5) as file:
-        valid, repeat = file["valid"][:], file["repeat"][:]
-        x0, y0, x1, y1 = file["box"][:]
-        to_crop = file["transform"][file["box"].attrs["reference_frame"]]
+        valid, repeat = (store.array(file, name, np.bool_, None) for name in ("valid", "repeat"))
+        x0, y0, x1, y1 = store.array(file, "box", np.floating, 4)
+        at = store.attribute(file["box"], "reference_frame", NonNegativeInt)
+        transforms = store.array(file, "transform", np.floating, None, 2, 3)
+    lengths = {info.n_frames, len(valid), len(repeat), len(transforms)}
+    if len(lengths) > 1 or at >= info.n_frames:
+        raise InputError(
+            f"{align_h5}: not of the {info.n_frames} frames of {aligned_video}: delete both and rerun"
+        )
+    to_crop = transforms[at]
     corners = np.array([[x0, y0], [x1, y1]]) @ to_crop[:, :2].T + to_crop[:, 2]
     frames = progress(video.read(aligned_video), f"landmarks {aligned_video.stem}", info.n_frames)
     points = find(frames, valid, repeat, corners.ravel(), detector)
@@ -47,10 +56,11 @@ def landmarks(aligned_video: Path, align_h5: Path, out: Path, settings: Landmark
         units="px",
         fps=info.fps,
         source=info.source,
-        inter_ocular=float(np.median(inter_ocular(points[valid] if valid.any() else points))),
+        # Where no face is seen nothing is measured by it.
+        inter_ocular=float(np.median(inter_ocular(points[valid]))) if valid.any() else 1.0,
         **faces.provenance(settings.detector),
     ) as file:
-        file.create_dataset("points", data=points.astype(np.float32), compression="gzip")
+        file["points"] = points.astype(np.float32)
 
 
 def find(

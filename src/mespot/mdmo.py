@@ -5,16 +5,20 @@ MDMO: Liu et al. 2016, doi 10.1109/TAFFC.2015.2485205; the sectors and shares ar
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
+from pydantic import FiniteFloat, PositiveFloat, PositiveInt
 
 from mespot import store
+from mespot.errors import damaged
+from mespot.feature_store import CLOCK
 from mespot.progress import progress
 from mespot.roi import OUTSIDE
-from mespot.settings import Mdmo
+from mespot.settings import Mdmo, Rate, Regions
 
 # Where the four direction sectors are cut, degrees from +x towards +y.
 ROI_CUTS = (30, 150, 210, 330)
@@ -33,22 +37,30 @@ def mdmo(roi: Path, align: Path, out: Path, settings: Mdmo) -> None:
     `valid` is False where the face was covered or lost, or its nose outside the crop, for longer than
     `settings.max_gap` seconds; the motion there is 0. Shorter gaps are interpolated.
     """
-    with store.read(roi) as windows, store.read(align) as aligned:
-        n, n_rois = windows["roi"].shape[:2]
+    with store.read(roi) as of_roi, store.read(align) as aligned:
+        seen, repeat = (store.array(aligned, name, np.bool_, None) for name in ("valid", "repeat"))
+        n_frames = len(seen)
+        transform = store.array(aligned, "transform", np.floating, n_frames, 2, 3)
+        regions = store.attribute(of_roi, "regions", Regions)
+        n, n_rois = n_frames - 1, len(regions)
+        windows = store.rows(of_roi, "roi", np.int16, n, n_rois, store.SOME, store.SOME, 2)
+        nose = store.rows(of_roi, "nose", np.int16, n, 1, store.SOME, store.SOME, 2)
+        if len(repeat) != n_frames or not (np.linalg.det(transform[:, :, :2]) > 0).all():
+            raise damaged(align, "it has frames that are no crops")
+        fps = store.attribute(of_roi, "fps", Rate)
+        inter_ocular = store.attribute(of_roi, "inter_ocular", PositiveFloat)
         motion = np.zeros((n, n_rois, 2), np.float32)
         head = np.zeros((n, 2), np.float32)
         nose_seen = np.zeros(n, bool)
-        frames_a_block = max(1, VECTORS_A_BLOCK // int(np.prod(windows["roi"].shape[1:4])))
+        frames_a_block = max(1, VECTORS_A_BLOCK // math.prod(windows.shape[1:4]))
         blocks = list(store.blocks(n, frames_a_block))
         for block in progress(blocks, f"mdmo {roi.stem}", n, frames_a_block):
-            vectors, inside = _vectors(windows["nose"][block])
+            vectors, inside = _vectors(nose[block])
             nose_seen[block] = inside.any((1, 2))
             head[block] = main_direction(vectors, inside, NOSE_CUTS, settings.nose_share)[:, 0]
-            vectors, inside = _vectors(windows["roi"][block])
+            vectors, inside = _vectors(windows[block])
             vectors -= head[block, None, None]
             motion[block] = main_direction(vectors, inside, ROI_CUTS, settings.roi_share)
-        repeat, seen = aligned["repeat"][:], aligned["valid"][:]
-        fps = float(windows.attrs["fps"])
         longest = round(SHARED * fps)
         motion, head = (share_repeats(each, repeat, longest) for each in (motion, head))
         # Rows that share one row's motion share what is not known of it.
@@ -68,20 +80,22 @@ def mdmo(roi: Path, align: Path, out: Path, settings: Mdmo) -> None:
             settings=settings.plain(),
             units="px/frame",
             fps=fps,
-            source=windows.attrs["source"],
-            regions=list(windows.attrs["regions"]),
-            inter_ocular=windows.attrs["inter_ocular"],
-            detectors=f"faces by {aligned.attrs['detector']}, landmarks by {windows.attrs['landmark_detector']}",
+            source=store.attribute(of_roi, "source"),
+            regions=regions,
+            inter_ocular=inter_ocular,
+            detectors=f"faces by {store.attribute(aligned, 'detector')}, landmarks by "
+            f"{store.attribute(of_roi, 'landmark_detector')}",
         ) as file:
             file["mdmo"] = motion
             file["head"] = head
             file["valid"] = valid
-            file["place"], file["openings"] = windows["place"][:], windows["openings"][:]
-            crop = windows.attrs["crop"]
-            file["pose"] = pose(aligned["transform"][:], float(windows.attrs["inter_ocular"]), crop)
-            file["source_frame"] = aligned["source_frame"][:]
+            file["place"] = store.array(of_roi, "place", np.floating, n_frames, n_rois, 2)
+            file["openings"] = store.array(of_roi, "openings", np.floating, n_frames, 3)
+            crop = store.attribute(of_roi, "crop", PositiveInt)
+            file["pose"] = pose(transform, inter_ocular, crop)
+            file[CLOCK] = store.array(aligned, CLOCK, np.integer, n_frames)
             for name in ("source_fps", "start_s"):
-                file.attrs[name] = aligned.attrs[name]
+                store.tell(file, **{name: store.attribute(aligned, name, FiniteFloat)})
 
 
 def main_direction(

@@ -6,6 +6,9 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from mespot import errors
 from mespot.datasets import layouts
@@ -17,6 +20,7 @@ from mespot.settings import Align
 
 # A video of which more than this share was left out hardly speaks for itself: here and on the page.
 MUCH = 0.2
+People = Annotated[int, Field(ge=1, le=99)]  # in one picture
 RED, PLAIN = "\033[31m", "\033[0m"
 
 
@@ -57,7 +61,7 @@ def tracks(videos: Iterable[Video], settings: Align, cache: Path) -> list[Video]
     job: the answers are kept in `cache`, a JSON file. A video without a face, or that cannot be read,
     is one track; the stages say what is wrong.
     """
-    known = json.loads(cache.read_text()) if cache.exists() else {}
+    known = _known(cache)
     counts, found = {}, []
     for video in videos:
         state = Path(video.path).stat()
@@ -72,6 +76,14 @@ def tracks(videos: Iterable[Video], settings: Align, cache: Path) -> list[Video]
         with replacing(cache) as temporary:
             temporary.write_text(json.dumps(counts, indent=1) + "\n")
     return found
+
+
+def _known(cache: Path) -> dict[str, int]:
+    """What was counted before; nothing if that cannot be read."""
+    try:
+        return TypeAdapter(dict[str, People]).validate_json(cache.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return {}
 
 
 def _people(source: Path, settings: Align) -> int:
@@ -124,7 +136,7 @@ def listing(intervals: Path) -> str:
     from mespot.intervals import load_intervals
 
     columns = ["type", "onset_s", "apex_s", "offset_s", "score", "regions", "remarks"]
-    table = load_intervals(intervals)[columns]
+    table = load_intervals(intervals, columns)[columns]
     return table.to_string(index=False, float_format="%.2f") if len(table) else "no intervals"
 
 

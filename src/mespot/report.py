@@ -12,7 +12,9 @@ import numpy as np
 import pandas as pd
 
 from mespot import store
-from mespot.aggregate import KINDS, whole
+from mespot.aggregate import KINDS, load_summary, whole
+from mespot.curves import of_video
+from mespot.errors import InputError
 from mespot.feature_store import Feature, load, missing
 from mespot.intervals import TYPES, load_intervals
 from mespot.progress import progress
@@ -77,10 +79,13 @@ def _page(
                 spotted = _of_video(load_intervals(run / "intervals.csv"), feature.video)
                 known = None if truth is None else _of_video(truth, feature.video)
                 picture = pictures / f"{dataset}_{feature.video}_{method}.png"
-                with store.read(run / "curves.h5") as curves:
-                    values = curves[feature.video]
-                    by_name = dict(zip(values.attrs["channels"], values[:].T, strict=True))
-                timeline(feature, by_name, known, spotted, picture, settings.dpi)
+                with store.read(run / "curves.h5") as file:
+                    curves = of_video(file, feature)
+                if curves is None:
+                    raise InputError(
+                        f"{run / 'curves.h5'}: no video {feature.video}; run the stage spot again"
+                    )
+                timeline(feature, curves, known, spotted, picture, settings.dpi)
                 sections.append(_figure(feature, method, known, spotted, picture))
     head = f"<!doctype html><html lang=en><meta charset=utf-8><title>mespot</title><style>{STYLE}</style>"
     return (
@@ -90,7 +95,7 @@ def _page(
 
 def timeline(
     feature: Feature,
-    curves: dict[str, np.ndarray],
+    curves: pd.DataFrame,
     annotated: pd.DataFrame | None,
     spotted: pd.DataFrame,
     path: Path,
@@ -158,7 +163,7 @@ def timeline(
 
 
 def _summary(summary: Path, headline: str) -> str:
-    table = pd.read_csv(summary)
+    table = load_summary(summary)
     names = ["method", "dataset", "trained on", "selection", "protocol"]
     figures = [f"{kind} F1" for kind in KINDS]
     head = "".join(f"<th>{name}</th>" for name in (*names, *figures, "TP", "N", "M"))

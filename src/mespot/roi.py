@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from pydantic import PositiveFloat
 
 from mespot import store
 from mespot.errors import InputError
 from mespot.progress import progress
-from mespot.settings import Region, Roi
+from mespot.settings import Rate, Region, Roi
 
 OUTSIDE = -32768  # marks what is padding, or lies outside the image; flow never takes this value
 FRAMES_A_BLOCK = 64
+SIDES = range(1, 1025)  # px of a crop
 
 
 def roi(flow: Path, landmarks: Path, out: Path, settings: Roi) -> None:
@@ -24,15 +26,15 @@ def roi(flow: Path, landmarks: Path, out: Path, settings: Roi) -> None:
     """
     regions = settings.sets[settings.set]
     with store.read(flow) as flow_file, store.read(landmarks) as landmarks_file:
-        rows = flow_file["flow"]
-        every_point = landmarks_file["points"][:].astype(float)
+        rows = store.rows(flow_file, "flow", np.int16, None, 2, SIDES, SIDES)
+        every_point = store.array(landmarks_file, "points", np.floating, None, 68, 2).astype(float)
         points = every_point[1:]
         if len(points) != len(rows):
             raise InputError(
                 f"{landmarks}: {len(points) + 1} frames, {flow}: {len(rows)} frame pairs; one less "
                 "than frames was expected: delete both and rerun"
             )
-        inter_ocular = float(landmarks_file.attrs["inter_ocular"])
+        inter_ocular = store.attribute(landmarks_file, "inter_ocular", PositiveFloat)
         boxes = {
             "roi": np.stack([box(points, r, inter_ocular) for r in regions.values()], 1),
             "nose": box(points, settings.nose, inter_ocular)[:, None],
@@ -41,13 +43,13 @@ def roi(flow: Path, landmarks: Path, out: Path, settings: Roi) -> None:
             out,
             stage="roi",
             settings=settings.plain(),
-            units=flow_file.attrs["units"],
-            fps=flow_file.attrs["fps"],
-            source=flow_file.attrs["source"],
+            units=store.attribute(flow_file, "units"),
+            fps=store.attribute(flow_file, "fps", Rate),
+            source=store.attribute(flow_file, "source"),
             regions=list(regions),
             inter_ocular=inter_ocular,
             crop=rows.shape[3],
-            landmark_detector=landmarks_file.attrs["detector"],
+            landmark_detector=store.attribute(landmarks_file, "detector"),
         ) as file:
             file["place"] = place(every_point, list(regions.values()), settings.nose)
             file["openings"] = openings(every_point)
@@ -60,7 +62,8 @@ def roi(flow: Path, landmarks: Path, out: Path, settings: Roi) -> None:
             for block in progress(blocks, f"roi {out.stem}", len(rows), FRAMES_A_BLOCK):
                 motion = rows[block]
                 for name, corners in boxes.items():
-                    windows[name][block] = cut(motion, corners[block], windows[name].shape[2:4])
+                    size = windows[name].shape[2:4]
+                    store.write_rows(windows[name], block.start, cut(motion, corners[block], size))
 
 
 def box(points: np.ndarray, region: Region, inter_ocular: float) -> np.ndarray:

@@ -11,13 +11,40 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from mespot.datasets.names import LONGEST, NAME
 from mespot.errors import InputError
 
+
+def _name(name: str) -> str:
+    """A name that may stand in a path and in a command."""
+    if not NAME.fullmatch(name) or len(name.encode()) > LONGEST:
+        raise ValueError(
+            "a name has letters (of any script), digits, '_', '.' and '-', begins with none of the last "
+            f"two, and has at most {LONGEST} bytes; rename it"
+        )
+    return name
+
+
+Name = Annotated[str, AfterValidator(_name)]
+Regions = Annotated[tuple[Name, ...], Field(min_length=1)]
+Rate = Annotated[float, Field(ge=1, le=1000)]  # frames/s, worked at
+OwnRate = Annotated[float, Field(ge=1, le=20_000)]  # frames/s, of a camera
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(gt=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+# Rows of a training window, and of its context on each side.
+Window, Context = Annotated[int, Field(ge=1, le=100_000)], Annotated[int, Field(ge=0, le=10_000)]
 Protocol = Literal["strict", "megc2020", "auw_gcn", "auw_gcn_distinct"]
 
 
@@ -25,7 +52,9 @@ class Settings(BaseModel):
     """Settings of one stage; an unknown key is an error."""
 
     # A folder or a subject may be called 2024, which YAML reads as a number.
-    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, coerce_numbers_to_str=True, allow_inf_nan=False
+    )
 
     @classmethod
     def parse(cls, text: str) -> Settings:
@@ -53,7 +82,7 @@ def of_this_system(path: str) -> str:
 
 
 class Demo(Settings):
-    seed: int = 2023
+    seed: Seed = 2023
     subjects: Annotated[int, Field(ge=2, le=9)] = 5
     videos: Annotated[int, Field(ge=1, le=9)] = 1  # of each subject
     seconds: Annotated[float, Field(ge=4)] = 10.0  # of each video
@@ -85,8 +114,8 @@ class Reading(Settings):
 
 
 class Decode(Reading):
-    fps: Positive = 30.0
-    frames_fps: Positive | None = None
+    fps: Rate = 30.0
+    frames_fps: OwnRate | None = None
     # The part that is decoded, in seconds from the source's first frame; None: from there, to its end.
     from_s: Annotated[float, Field(ge=0)] | None = None
     to_s: Positive | None = None
@@ -159,7 +188,7 @@ class Region(Settings):
 class Roi(NamedSets):
     set: str = "auw_gcn"
     nose: Region = Region(landmarks=[29, 30], margin=0.175, unit="inner_eye")
-    sets: dict[str, dict[str, Region]]
+    sets: dict[str, dict[Name, Region]]
 
 
 class Mdmo(Settings):
@@ -177,14 +206,14 @@ class Annotation(Settings):
 
 
 class Train(Settings):
-    seed: int = 1
+    seed: Seed = 1
     epochs: Count = 100
     batch: Count = 128
     learning_rate: Positive = 0.01
     weight_decay: Annotated[float, Field(ge=0)] = 0.1
     decay: Share = 0.96
-    window: Count = 256
-    context: Annotated[int, Field(ge=0)] = 7
+    window: Window = 256
+    context: Context = 7
     apex_weight: Positive = 1.8
     boundary_weight: Positive = 1.0
     action_weight: Positive = 0.1
@@ -311,8 +340,8 @@ class Dataset(Settings):
     of: list[str] = []
     annotation: Annotated[str, Field(min_length=1)] | None = None
     compare: Annotated[str, Field(min_length=1)] | None = None
-    fps: Positive = 30.0
-    frames_fps: Positive | None = None
+    fps: Rate = 30.0
+    frames_fps: OwnRate | None = None
     settings: dict[str, dict[str, Any]] = {}
 
     @model_validator(mode="after")
@@ -379,8 +408,8 @@ class Own(Settings):
 
     method: str = "displacement"
     dataset: str | None = None  # whose model of all subjects spots, if the method trains one
-    fps: Positive = 30.0
-    frames_fps: Positive | None = None
+    fps: Rate = 30.0
+    frames_fps: OwnRate | None = None
     face: Literal["largest", "left", "right", "all"] = "largest"
     from_s: Annotated[float, Field(ge=0)] | None = Field(None, alias="from")
     to_s: Positive | None = Field(None, alias="to")
@@ -412,6 +441,13 @@ STAGES: dict[str, type[Settings]] = {
 }
 
 
+def _in_short(value: str | float) -> str:
+    if isinstance(value, int) and abs(value) > 2**64:
+        return "a number of so many digits"
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
 def explain(error: ValidationError, place: Callable[[tuple], str] = lambda keys: "") -> str:
     """A line for each fault: its place, the key, what was expected, what was there."""
     lines = []
@@ -423,6 +459,6 @@ def explain(error: ValidationError, place: Callable[[tuple], str] = lambda keys:
         elif fault["type"] in ("dict_type", "model_type"):
             said = "keys of its own were expected below it, as in config.yaml"
         elif isinstance(fault["input"], str | int | float):
-            said += f" (given: {fault['input']!r})"
+            said += f" (given: {_in_short(fault['input'])})"
         lines.append(f"{place(fault['loc'])}{key}: {said}" if key else f"{place(())}{said}")
     return "\n  ".join(lines)

@@ -48,10 +48,12 @@ def spot(
     rows: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
     stretches = []
     with store.read(features) as file:
-        known = {name: file.attrs[name] for name in ("fps", "source")}
-    with store.create(files.curves, stage="spot", settings=settings, units=units, **known) as file:
+        fps, source = store.attribute(file, "fps", float), store.attribute(file, "source")
+    known = {"units": units, "fps": fps, "source": source}
+    with store.create(files.curves, stage="spot", settings=settings, **known) as file:
         for one in spotted:
-            file.create_dataset(one.feature.video, data=one.curves).attrs["channels"] = one.channels
+            file[one.feature.video] = one.curves
+            store.tell(file[one.feature.video], channels=one.channels)
             flags = lanes(one.feature, lane_settings)
             stretches += _stretches(one.feature, flags)
             for row in described(one.feature, one.found, flags, one.moved):

@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.optim.adamw import adamw
 
 from mespot import gpus
-from mespot.errors import InputError
+from mespot.errors import InputError, reading
 from mespot.feature_store import Feature, load
-from mespot.intervals import load_intervals, write_table
+from mespot.intervals import NEEDED, load_intervals, write_table
 from mespot.networks import graph, losses
 from mespot.networks.targets import cut, labels, training_targets
 from mespot.networks.trained import (
@@ -26,6 +26,7 @@ from mespot.networks.trained import (
     Trained,
     fold_seed,
     in_unit,
+    kept_epochs,
     load_trained,
     model_class,
     published_normalisation,
@@ -37,7 +38,9 @@ from mespot.networks.trained import (
 from mespot.progress import progress
 from mespot.rerun import digest, file_digest
 from mespot.settings import Train
+from mespot.store import checked
 
+CHECKPOINT = "the checkpoint of a training"
 CHECKPOINT_EVERY = 10  # epochs: a few seconds of work
 
 
@@ -85,15 +88,13 @@ def train(
     gpus.take_one()
     stored = load(features)
     chosen = [feature for feature in stored if feature.subject not in left_out]
-    table = load_intervals(annotation)
+    table = load_intervals(annotation, (*NEEDED, "apex", "au"))
     annotated = table[table["video"].isin({feature.video for feature in chosen})]
     if not chosen or annotated.empty:
         raise InputError(
             f"{annotation}: no expression of a subject other than {', '.join(left_out)!r} in it"
         )
     for feature in chosen:
-        if not np.isfinite(feature.mdmo[feature.valid]).all():
-            raise InputError(f"{features}: {feature.video}: motion that is no number; make it anew")
         if feature.regions != chosen[0].regions:
             raise InputError(
                 f"{features}: {feature.video} has other regions than {chosen[0].video}; prepare both "
@@ -328,21 +329,22 @@ class Course:
 
     def _resume(self) -> None:
         """Go on where a killed run stopped; a checkpoint of other data, settings or code is none."""
-        content = read(self.checkpoint, "the checkpoint of a training; delete it to begin anew")
+        content = read(self.checkpoint, CHECKPOINT)
         if content.get("fingerprint") != self.fingerprint:
             return
-        self.network.load_state_dict(content["state_dict"])
-        self.optimiser.restore(content["optimiser"])
-        order, on_cpu, on_gpu = content["random"]
-        self.generator.set_state(order)
-        torch.set_rng_state(on_cpu)
-        if on_gpu is not None and self.device == "cuda":
-            torch.cuda.set_rng_state(on_gpu)
-        self.history = content["history"]
-        self.kept = {
-            epoch: {sys.intern(name): w for name, w in state.items()}
-            for epoch, state in content["kept"].items()
-        }
+        with reading(self.checkpoint, f"not {CHECKPOINT}"):
+            self.network.load_state_dict(content["state_dict"])
+            self.optimiser.restore(content["optimiser"])
+            order, on_cpu, on_gpu = content["random"]
+            self.generator.set_state(order)
+            torch.set_rng_state(on_cpu)
+            if on_gpu is not None and self.device == "cuda":
+                torch.cuda.set_rng_state(on_gpu)
+            self.history = checked(content["history"], list[dict[str, int | float]])
+            self.kept = {
+                epoch: {sys.intern(name): w for name, w in state.items()}
+                for epoch, state in kept_epochs(content["kept"], self.network).items()
+            }
         print(f"resumed after epoch {len(self.history)}", file=sys.stderr)
 
 

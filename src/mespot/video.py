@@ -1,33 +1,41 @@
 """mespot's own videos, in and out of files: lossless FFV1, grey or RGB.
 
-What later stages must know of the source stands in the file's tags: SOURCE, its fingerprint, and
-ORIGIN, JSON of an `Origin`.
+What later stages must know of the source stands in the file's tags: SOURCE, its fingerprint, FPS, and
+ORIGIN, JSON of an `Origin`. CHECK, a checksum, tells whether all is there and as it was: ffmpeg takes the end of
+a file that is cut off for its end, and draws on over damage.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+from zlib import crc32
 
 import av
 import numpy as np
+from pydantic import Field, FiniteFloat
 
-from mespot.errors import InputError
-from mespot.store import replacing
+from mespot.errors import InputError, damaged, reading
+from mespot.settings import Rate
+from mespot.store import checked, parsed, replacing
+
+Index = Annotated[int, Field(ge=0, lt=2**31)]
+LARGEST = 1 << 26  # px of a frame
 
 
 class Origin(NamedTuple):
     """Where the frames of a decoded video come from."""
 
-    start_s: float  # when its first frame is shown, seconds from the source's first frame
-    fps: float  # the source's rate, on average
-    scale: tuple[float, float]  # px of a frame for a px of the source, in x and y
-    frames: list[int]  # number in the source, from 0, of each frame
+    start_s: FiniteFloat  # when its first frame is shown, seconds from the source's first frame
+    fps: Annotated[FiniteFloat, Field(ge=0)]  # the source's rate, on average
+    scale: tuple[FiniteFloat, FiniteFloat]  # px of a frame for a px of the source, in x and y
+    frames: list[Index]  # number in the source, from 0, of each frame
     unknown: Sequence[
-        int
+        Index
     ] = ()  # frames that show nothing of their instant: in a gap, or after a cut
 
 
@@ -51,7 +59,7 @@ def write(
 
     `source` is the fingerprint of what they come from; `origin` is asked once all are drawn.
     """
-    tags = {"SOURCE": source}
+    tags = {"SOURCE": source, "FPS": str(fps)}
     n = 0
     with replacing(path) as temporary:
         with _matroska(temporary, tags) as file:
@@ -71,7 +79,10 @@ def write(
         if not n:
             raise InputError(f"{path}: no frame to write")
         if origin is not None:
-            _tag(temporary, tags | {"ORIGIN": json.dumps(origin(), separators=(",", ":"))})
+            tags["ORIGIN"] = json.dumps(origin(), separators=(",", ":"))
+        with _opened(temporary) as written:
+            _, check = _checked(written, tags)
+        _tag(temporary, tags | {"CHECK": check})
     return n
 
 
@@ -95,19 +106,62 @@ def _tag(path: Path, tags: dict[str, str]) -> None:
                 new.mux(packet)
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[av.container.InputContainer]:
+    """A video written by `write`, to read. Raises InputError, also of an error in reading it."""
+    with reading(path):
+        open(path, "rb").close()  # what ffmpeg says of damage may be what systems say of a drive
+        try:
+            # Of another form it might lead to other files.
+            with av.open(
+                str(path.absolute()), format="matroska", metadata_errors="replace"
+            ) as container:
+                yield container
+        except av.FFmpegError as error:
+            raise damaged(path, error.strerror) from None
+
+
+def _checked(container: av.container.InputContainer, tags: Mapping[str, str]) -> tuple[int, str]:
+    """How many frames a video has, and a CRC-32 of all that it says and of its frames, still packed."""
+    stream = container.streams.video[0]
+    codec = stream.codec_context
+    said = [tags.get(name) for name in ("SOURCE", "FPS", "ORIGIN")]
+    facts = [codec.name, codec.width, codec.height, codec.extradata, *said]
+    n, check = 0, crc32(repr(facts).encode())
+    for packet in container.demux(stream):
+        if packet.size:
+            n, check = n + 1, crc32(packet, check)
+    return n, f"{check:08x}"
+
+
 def info(path: Path) -> Info:
-    """What a video written by `write` holds; counts its packets, decodes none."""
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        n_frames = sum(packet.size > 0 for packet in container.demux(stream))
-        fps = float(stream.average_rate or stream.guessed_rate)
+    """What a video written by `write` holds; reads its packets, decodes none.
+
+    Raises InputError if anything is lost or changed in it.
+    """
+    with _opened(path) as container:
         tags = container.metadata
-        origin = Origin(*json.loads(tags["ORIGIN"])) if "ORIGIN" in tags else None
-        return Info(fps, n_frames, stream.width, stream.height, tags.get("SOURCE", ""), origin)
+        n, check = _checked(container, tags)
+        if tags.get("CHECK") != check:
+            raise damaged(path, f"the {n} frames in it are not those that were written")
+        stream = container.streams.video[0]
+        if stream.codec_context.name != "ffv1" or not 0 < stream.width * stream.height <= LARGEST:
+            raise damaged(path, f"{stream.codec_context.name}, {stream.width} x {stream.height}")
+        fps = checked(tags.get("FPS"), Rate)
+        origin = parsed(tags["ORIGIN"], Origin) if "ORIGIN" in tags else None
+        if origin and not len(origin.frames) == n > max(origin.unknown, default=0):
+            raise damaged(path, f"it tells of {len(origin.frames)} frames and has {n}")
+        return Info(fps, n, stream.width, stream.height, tags.get("SOURCE", ""), origin)
 
 
 def read(path: Path) -> Iterator[np.ndarray]:
-    """The frames of a video written by `write`: (H, W) grey or (H, W, 3) RGB uint8."""
-    with av.open(str(path)) as container:
-        for frame in container.decode(video=0):
-            yield frame.to_ndarray(format="gray" if frame.format.name == "gray" else "rgb24")
+    """The frames of a video written by `write`: (H, W) grey or (H, W, 3) RGB uint8. Raises InputError."""
+    waiting = 0
+    with _opened(path) as container:
+        for packet in container.demux(video=0):
+            waiting += bool(packet.size)
+            for frame in packet.decode():
+                waiting -= 1
+                yield frame.to_ndarray(format="gray" if frame.format.name == "gray" else "rgb24")
+        if waiting:
+            raise damaged(path, f"{waiting} frames cannot be decoded")

@@ -9,6 +9,7 @@ import sysconfig
 from pathlib import Path
 
 from snakemake.io import contains_wildcard
+from snakemake.pathvars import PATHVAR_REGEX
 
 from mespot import outcome, slurm, why
 from mespot.config import load
@@ -26,8 +27,10 @@ try:
     plan = Plan(cfg)
     # Here, not first in an input function: where one fails Snakemake goes by what is there already.
     for path in [path for name in cfg.datasets for path in plan.given_files(name)]:
-        if contains_wildcard(path):
-            stop(f"{path}: a name in braces means something to Snakemake; rename it")
+        if contains_wildcard(path) or PATHVAR_REGEX.search(path):
+            stop(
+                f"{path}: a name in braces or <> means something to Snakemake; rename it"
+            )
     plan.check()
     asked = plan.asked()
     scores, shown = plan.scores(), plan.shown()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,12 +83,9 @@ def has_pages(path: Path) -> bool:
 
 
 def shown(path: object) -> str:
-    """A path as a message shows it, on one line: a name may hold what no terminal prints."""
-    unprinted = ("Cc", "Cs", "Zl", "Zp")  # controls, ends of lines, bytes that are not UTF-8
-    return "".join(
-        c.encode("unicode_escape").decode() if unicodedata.category(c) in unprinted else c
-        for c in str(path)
-    )
+    """A path as a message shows it, on one line: a name may hold what no terminal prints, or what turns
+    round all that follows."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(path))
 
 
 def is_text(name: str) -> bool:

@@ -100,14 +100,11 @@ def _published_rows(feature: Feature, features: Path, settings: Features) -> np.
             f"{len(PUBLISHED_REGIONS)} {', '.join(PUBLISHED_REGIONS)}: set roi.set in config.yaml to "
             f"the set of these and run it again, or {leave_out}"
         )
-    if not len(feature.mdmo):
-        raise InputError(f"{where}: no rows; at least one was expected: {leave_out}")
-    odd = np.flatnonzero(~feature.valid | ~np.isfinite(feature.mdmo).all((1, 2)))
+    odd = np.flatnonzero(~feature.valid)
     if len(odd):
         raise InputError(
-            f"{where}: {len(odd)} of {len(feature.mdmo)} rows do not count (no face was seen) or are "
-            f"not finite, the first is row {odd[0]}; a published segment cannot say so, every row of "
-            f"it counts: bridge longer gaps (mdmo.max_gap in config.yaml) and run it again, or "
+            f"{where}: {len(odd)} of {len(feature.mdmo)} rows do not count (no face was seen), the first "
+            f"is row {odd[0]}; a published segment cannot say so, every row of it counts: bridge longer gaps (mdmo.max_gap in config.yaml) and run it again, or "
             f"{leave_out}"
         )
     order = [feature.regions.index(name) for name in PUBLISHED_REGIONS]

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from mespot.datasets.endings import IMAGES, VIDEOS, is_text, shown, visible
 from mespot.datasets.folders import NO_VIDEO, PassedOver, Tree, listed, tree_of
-from mespot.datasets.names import Names
+from mespot.datasets.names import LONGEST, NAME, Names
 from mespot.errors import InputError
 
 CAS_ME_SQ_FOLDER = re.compile(r"^(?P<subject>\d+)_(?P<code>\d{4})[A-Za-z]*$")
@@ -45,8 +45,6 @@ DEMO_CAS_ME_SQ = [
 # The fold that leaves nobody out, and those that leave two groups of subjects out.
 ALL = "all"
 RESERVED = re.compile(rf"{ALL}|inner_[\d_]+", re.IGNORECASE)
-# Bytes of a name: a file's may have 255, and others are made of it (anna_NAME__2.json).
-LONGEST = 100
 
 
 NOBODY: Mapping[str, str] = {}
@@ -128,9 +126,11 @@ def _must_have_names(root: Path, videos: list[Video]) -> None:
     """
     if not is_text(str(root)):
         raise InputError(f"{shown(root)}: rename it; a name in UTF-8 was expected")
+    for video in videos:
+        _must_be_names(Path(video.path), video.subject, video.video)
     for one, _ in _alike([video.video for video in videos]):
         same = [video for video in videos if video.video.casefold() == one.casefold()]
-        paths = ", ".join(video.path for video in same)
+        paths = ", ".join(shown(video.path) for video in same)
         raise InputError(f"{root}: {len(same)} videos would be named {one} ({paths}); rename one")
     subjects = sorted({video.subject for video in videos})
     for subject in subjects:
@@ -142,6 +142,16 @@ def _must_have_names(root: Path, videos: list[Video]) -> None:
         raise InputError(
             f"{root}: subjects {one} and {other} differ in capitals alone; name one person one way"
         )
+
+
+def _must_be_names(path: Path, *names: str) -> None:
+    """Raise InputError for what could not stand in a path or a command."""
+    for name in names:
+        if not NAME.fullmatch(name) or len(name.encode()) > 2 * LONGEST:
+            raise InputError(
+                f"{shown(str(path))}: rename it: a subject and a video have names of letters, digits, '_', '.' "
+                f"and '-', beginning with none of the last two, and at most {2 * LONGEST} bytes"
+            )
 
 
 def _alike(names: list[str]) -> Iterator[tuple[str, str]]:
@@ -295,6 +305,7 @@ def _segments(
     matches = []
     for file in files:
         if match := SEGMENT.match(file.name):
+            _must_be_names(file, folder.name, match["video"])
             matches.append((file, match))
         else:
             left.append(PassedOver(str(file), "is not named as casme_015_0401_0256.npz is"))
@@ -333,7 +344,8 @@ def video_name(path: Path) -> str:
     ending = path.suffix.lower()
     known = ending in VIDEOS | IMAGES and not ending[1:].isdigit()
     name = unicodedata.normalize("NFC", path.stem if known else path.name)
-    return _shortened(re.sub(r"[^\w.-]+", "_", name).strip("_.") or "video", LONGEST)
+    name = re.sub(r"[^\w.-]+", "_", name).rstrip("_.").lstrip("_.-")
+    return _shortened(name or "video", LONGEST)
 
 
 def _shortened(name: str, longest: int) -> str:

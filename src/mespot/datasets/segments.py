@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from mespot.errors import InputError
+from mespot.errors import InputError, reading
 
 # Rows of a published segment: 256 with 7 of context on each side.
 SEGMENT, CONTEXT = 256, 7
@@ -50,18 +51,24 @@ def join(parts: Mapping[int, Path]) -> np.ndarray:
     rows = [array[CONTEXT : CONTEXT + SEGMENT] for array in arrays]
     whole = np.concatenate([*rows, arrays[-1][CONTEXT + SEGMENT :]]).astype(np.float32)
     moving = np.flatnonzero(whole.any((1, 2)))
-    return whole[: moving[-1] + 1 if len(moving) else 0]
+    if not len(moving):
+        raise InputError(
+            f"{parts[0]}: nothing moves in any segment of its video; take them out of the folder"
+        )
+    return whole[: moving[-1] + 1]
 
 
 def _segment(path: Path) -> np.ndarray:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            feature = file["feature"]
-    except (OSError, KeyError, ValueError) as error:
-        raise InputError(
-            f"{path}: not a published segment ({error}); `feature` was expected"
-        ) from None
     expected = (SEGMENT + 2 * CONTEXT, len(PUBLISHED_REGIONS), 2)
-    if feature.shape != expected:
-        raise InputError(f"{path}: feature is {feature.shape}; {expected} was expected")
+    again = "`feature` was expected: unpack the published archive again"
+    with reading(path, "not a published segment", again), zipfile.ZipFile(path) as archive:
+        with archive.open("feature.npy") as part:
+            np.lib.format.read_magic(part)
+            shape, _, dtype = np.lib.format.read_array_header_1_0(part)
+        if shape != expected or dtype.kind != "f":  # an array of any size would be made
+            raise ValueError(f"feature is {dtype} {shape}, not {expected}")
+        with archive.open("feature.npy") as part:
+            feature = np.lib.format.read_array(part, allow_pickle=False)
+        if not np.isfinite(feature).all():
+            raise ValueError("feature holds something that is no finite number")
     return feature

@@ -34,11 +34,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
-from mespot.errors import InputError
+from mespot.errors import InputError, reading
 from mespot.progress import progress
-from mespot.store import replacing
+from mespot.store import parsed, replacing
 
 if TYPE_CHECKING:  # it takes seconds, and where weights are is asked before anything runs
     import torch
@@ -53,7 +53,7 @@ SOURCES = {
     "san": "checkpoint_49.pth.tar, to which https://github.com/D-X-Y/landmark-detection, SAN/README.md, "
     "links under `Evaluation on the Single Image`",
 }
-NO_WEIGHTS = "not weights that `mespot weights import` wrote; import them again"
+NO_WEIGHTS = "not weights that `mespot weights import` wrote", "import them again"
 # Whose RetinaFace there is; the second's tensors have names behind `module.`.
 TRAINED_BY = "ternaus/retinaface", "biubug6/Pytorch_Retinaface"
 CHUNK = 1 << 20  # bytes
@@ -85,10 +85,8 @@ def load(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, torch.T
     """The tensors of a file that `import_weights` wrote; InputError if they have not these shapes."""
     from safetensors.torch import load_file
 
-    try:
+    with reading(path, *NO_WEIGHTS):
         state = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: {NO_WEIGHTS} ({error})") from None
     _check(path, shapes, state)
     return state
 
@@ -99,11 +97,8 @@ def facts(path: Path) -> dict[str, str]:
     `network`, `file` and `sha256` of the checkpoint; RetinaFace's also `trained_by`, which decides
     what the network expects to see. Raises InputError.
     """
-    try:
-        with safe_open(path, "np") as file:
-            return json.loads(file.metadata()["mespot"])
-    except (OSError, SafetensorError, TypeError, KeyError, ValueError) as error:
-        raise InputError(f"{path}: {NO_WEIGHTS} ({error!r})") from None
+    with reading(path, *NO_WEIGHTS), safe_open(path, "np") as file:
+        return parsed(file.metadata()["mespot"], dict[str, str])
 
 
 def fetch(name: str) -> Path:

@@ -6,7 +6,6 @@ files do not hold; a model with another normalisation is written with weights th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +15,9 @@ from mespot.datasets.segments import CONTEXT, PUBLISHED_REGIONS, SEGMENT
 from mespot.errors import InputError
 from mespot.networks.auw_gcn import AUWGCN
 from mespot.networks.trained import (
-    MODEL,
     State,
     Trained,
+    faults,
     load_epochs,
     load_trained,
     published_normalisation,
@@ -37,14 +36,14 @@ def import_checkpoint(path: Path, out: Path) -> None:
     Only tensors and plain values are read. Raises InputError that names each tensor that is missing,
     unknown, of another shape or not finite.
     """
-    content = read(path, PUBLISHED)
+    content = read(path, PUBLISHED, "get it again")
     state, epoch = content.get("state_dict"), content.get("epoch")
     if not isinstance(state, dict) or not isinstance(epoch, int):
         raise InputError(f"{path}: not {PUBLISHED}: its keys are {', '.join(map(str, content))}")
     network = AUWGCN(torch.zeros(len(PUBLISHED_REGIONS), len(PUBLISHED_REGIONS)))
-    faults = list(_faults(network.state_dict(), state))
-    if faults:
-        raise InputError(f"{path}: not {PUBLISHED} of this network:\n  " + "\n  ".join(faults))
+    wrong = list(faults(network.state_dict(), state))
+    if wrong:
+        raise InputError(f"{path}: not {PUBLISHED} of this network:\n  " + "\n  ".join(wrong))
     network.load_state_dict(state)
     adjacency = network.state_dict()[f"{GRAPH}.adj"].numpy()
     trained = Trained(
@@ -61,7 +60,7 @@ def export_checkpoint(model: Path, out: Path, epoch: int | None = None) -> None:
     """
     if epoch is None:
         trained, _ = load_trained(model)
-        epoch = read(model, MODEL)["epoch"]
+        epoch = read(model)["epoch"]
     else:
         trained, states, _ = load_epochs(model, "auw_gcn")
         if epoch not in states:
@@ -102,18 +101,3 @@ def _renormalised(trained: Trained, path: Path) -> State:
     state[f"{GRAPH}.bias"] += sums[0] * (shift @ weight)
     state[f"{GRAPH}.weight"] = torch.from_numpy(std / trained.std)[:, None] * weight
     return state
-
-
-def _faults(expected: State, given: State) -> Iterator[str]:
-    """What is wrong with the tensors of a checkpoint, a line each."""
-    for name, tensor in expected.items():
-        if name not in given:
-            yield f"{name}: missing"
-        elif not isinstance(given[name], torch.Tensor) or given[name].shape != tensor.shape:
-            was = tuple(given[name].shape) if isinstance(given[name], torch.Tensor) else given[name]
-            yield f"{name}: {was} where shape {tuple(tensor.shape)} was expected"
-        elif not torch.isfinite(given[name]).all():
-            yield f"{name}: holds something that is no finite number"
-    for name in given:
-        if name not in expected:
-            yield f"{name}: unknown"

@@ -5,20 +5,23 @@ from __future__ import annotations
 import copy
 import hashlib
 import importlib.util
-from collections.abc import Mapping, Sequence
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
+from pydantic import BaseModel, FiniteFloat, PositiveFloat
 
 from mespot.datasets.layouts import ALL
 from mespot.datasets.segments import PUBLISHED_UNIT
-from mespot.errors import InputError
+from mespot.errors import InputError, reading
 from mespot.feature_store import Feature
 from mespot.networks.auw_gcn import AUWGCN
 from mespot.networks.targets import MEAN, STD, cut
-from mespot.store import replacing
+from mespot.settings import Context, Name, Regions, Window
+from mespot.store import checked, replacing
 
 MODEL = "a model that mespot trained"
 State = dict[str, torch.Tensor]  # a network's weights by name
@@ -127,17 +130,20 @@ def save(path: Path, content: dict[str, Any]) -> None:
         torch.save(content, file)
 
 
-def read(path: Path, what: str) -> dict[str, Any]:
+def read(path: Path, what: str = MODEL, mend: str = "") -> dict[str, Any]:
     """The dictionary in a file of `torch.save`, read without running anything in it.
 
-    Raises InputError for anything but tensors and plain values in a dictionary.
+    Raises InputError for anything but tensors and plain values in a dictionary; it is then not `what` it
+    should be, and to `mend`.
     """
-    try:
+    with reading(path, f"not {what}", mend):
+        # torch packs nothing: what is packed may fill the memory.
+        with zipfile.ZipFile(path) as archive:
+            if sum(part.file_size for part in archive.infolist()) > path.stat().st_size:
+                raise ValueError("it unpacks to more than it is")
         content = torch.load(path, weights_only=True, map_location="cpu")
-    except Exception as error:  # a file of any content raises almost anything, and runs nothing
-        raise InputError(f"{path}: not {what} ({error!r})") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: not {what}: it holds a {type(content).__name__}")
+        if not isinstance(content, dict):
+            raise TypeError(f"it holds a {type(content).__name__}")
     return content
 
 
@@ -147,23 +153,56 @@ def load_trained(path: Path, network: str = "auw_gcn") -> tuple[Trained, list[st
     Raises InputError for a file that is none, or of another class: a file must not choose which code
     runs.
     """
-    content = read(path, MODEL)
-    trained = _trained(content, network, path)
-    return trained, list(content["left_out"])
+    return _trained(read(path), network, path)
 
 
 def load_epochs(path: Path, network: str) -> tuple[Trained, dict[int, State], list[str]]:
     """A training's last model, its weights after each epoch that was kept, and whom it left out."""
-    content = read(path, "the epochs of a training")
-    trained = _trained(content, network, path)
-    own = {name: tensor.shape for name, tensor in trained.network.state_dict().items()}
-    try:
-        for epoch, state in content["epochs"].items():
-            if {name: tensor.shape for name, tensor in state.items()} != own:
-                raise ValueError(f"epoch {epoch} has other weights than the last")
-    except (KeyError, AttributeError, ValueError) as error:
-        raise InputError(f"{path}: not the epochs of a training ({error!r})") from None
-    return trained, content["epochs"], list(content["left_out"])
+    content = read(path)
+    trained, left_out = _trained(content, network, path)
+    with reading(path, "not the epochs of a training"):
+        epochs = kept_epochs(content["epochs"], trained.network)
+        if not epochs:
+            raise ValueError("none was kept")
+    return trained, epochs, left_out
+
+
+def kept_epochs(epochs: dict[int, State], network: torch.nn.Module) -> dict[int, State]:
+    """The weights after some epochs, as long as they are weights of this network.
+
+    Raises ValueError and whatever else.
+    """
+    expected = network.state_dict()
+    for epoch, state in epochs.items():
+        if type(epoch) is not int or (wrong := next(faults(expected, state), None)):
+            raise ValueError(f"epoch {epoch}: {wrong}")
+    return epochs
+
+
+def faults(expected: State, given: State) -> Iterator[str]:
+    """What is wrong with the tensors that a file gives, a line each."""
+    for name, tensor in expected.items():
+        if name not in given:
+            yield f"{name}: missing"
+        elif not _is_plain(given[name], tensor.is_floating_point()):
+            yield f"{name}: {type(given[name]).__name__} where plain numbers were expected"
+        elif given[name].shape != tensor.shape:
+            was, shape = tuple(given[name].shape), tuple(tensor.shape)
+            yield f"{name}: {was} where shape {shape} was expected"
+        elif not torch.isfinite(given[name]).all():
+            yield f"{name}: holds something that is no finite number"
+    for name in given:
+        if name not in expected:
+            yield f"{name}: unknown"
+
+
+def _is_plain(tensor: Any, floating: bool) -> bool:
+    return (
+        type(tensor) is torch.Tensor
+        and tensor.layout == torch.strided
+        and tensor.device.type == "cpu"
+        and (tensor.is_floating_point() if floating else tensor.dtype == torch.int64)
+    )
 
 
 def fold_name(left_out: Sequence[str]) -> str:
@@ -171,22 +210,45 @@ def fold_name(left_out: Sequence[str]) -> str:
     return left_out[0] if left_out else ALL
 
 
-def _trained(content: Mapping[str, Any], name: str, path: Path) -> Trained:
-    """The network that `save_trained` wrote. Raises InputError that names what does not fit."""
-    if (named := content.get("model")) != name:
-        raise InputError(f"{path}: a model of the network {named!r}; {name!r} was expected")
-    try:
-        adjacency = np.array(content["adjacency"], np.float32)
-        network = model_class(name)(torch.from_numpy(adjacency))
-        network.load_state_dict(content["state_dict"])
-        arrays = [np.array(content[name], np.float32) for name in ("mean", "std")]
-        rest = [content[name] for name in ("unit", "window", "context")]
-        regions = tuple(content["regions"])
-        if not isinstance(content["left_out"], list):
-            raise TypeError("left_out, a list, was expected")
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        raise InputError(f"{path}: not {MODEL} ({error!r})") from None
-    return Trained(network.eval(), regions, adjacency, *arrays, *rest)
+class Facts(BaseModel):
+    """What a model's file says beside its weights."""
+
+    model: str
+    epoch: int
+    left_out: list[Name]
+    regions: Regions
+    adjacency: list[list[FiniteFloat]]
+    mean: tuple[FiniteFloat, FiniteFloat]
+    std: tuple[PositiveFloat, PositiveFloat]
+    unit: Literal["px", "inter_ocular"]
+    window: Window
+    context: Context
+
+
+def _trained(content: dict[str, Any], name: str, path: Path) -> tuple[Trained, list[str]]:
+    """The network that `save_trained` wrote, and whom it left out.
+
+    Raises InputError that names what does not fit.
+    """
+    with reading(path, f"not {MODEL}"):
+        facts = checked(content, Facts)
+        if facts.model != name:
+            raise InputError(
+                f"{path}: a model of the network {facts.model!r}; {name!r} was expected"
+            )
+        adjacency, mean, std = (
+            np.array(values, np.float32) for values in (facts.adjacency, facts.mean, facts.std)
+        )
+        if adjacency.shape != (len(facts.regions), len(facts.regions)):
+            raise ValueError(f"adjacency {adjacency.shape} of {len(facts.regions)} regions")
+    network = model_class(name)(torch.from_numpy(adjacency))
+    with reading(path, f"not {MODEL}"):
+        if wrong := next(faults(network.state_dict(), content["state_dict"]), None):
+            raise ValueError(wrong)
+    network.load_state_dict(content["state_dict"])
+    rest = (facts.unit, facts.window, facts.context)
+    trained = Trained(network.eval(), facts.regions, adjacency, mean, std, *rest)
+    return trained, facts.left_out
 
 
 def fold_seed(seed: int, left_out: Sequence[str]) -> int:

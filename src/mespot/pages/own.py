@@ -14,9 +14,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from mespot import store, video
-from mespot.errors import InputError
+from mespot.curves import of_video
+from mespot.errors import InputError, damaged
 from mespot.feature_store import Feature, load, missing
-from mespot.intervals import INTERVALS, LANE_COLUMNS, TYPES, load_intervals
+from mespot.intervals import INTERVALS, LANE_COLUMNS, TYPES, load_intervals, load_table
 from mespot.own import MUCH
 from mespot.progress import progress
 from mespot.settings import Displacement
@@ -52,7 +53,7 @@ def report_own(features: Path, files: Files, aligned: Path, about: str, out: Pat
     believed. Raises InputError for a file that is not there or lacks a column.
     """
     tables = [
-        _complete(load_intervals(path), INTERVALS, path).assign(counted=counted)
+        _in_order(load_intervals(path, INTERVALS), path).assign(counted=counted)
         for path, counted in ((files.intervals, True), (files.not_counted, False))
     ]
     spotted = pd.concat(tables, ignore_index=True)
@@ -63,12 +64,11 @@ def report_own(features: Path, files: Files, aligned: Path, about: str, out: Pat
     with replacing(out.parent / "pictures") as pictures, store.read(files.curves) as file:
         pictures.mkdir()
         for number, feature in enumerate(progress(stored, "report", len(stored)), start=1):
-            if feature.video not in file:
+            known = of_video(file, feature)
+            if known is None:
                 raise InputError(
                     f"{files.curves}: no video {feature.video}; run the stage spot again"
                 )
-            values = file[feature.video]
-            known = pd.DataFrame(values[:], columns=list(values.attrs["channels"]))
             own = spotted[spotted["video"] == feature.video]
             beside = marked[marked["video"] == feature.video]
             crops = aligned / f"{feature.video}.mkv"
@@ -98,19 +98,20 @@ def report_own(features: Path, files: Files, aligned: Path, about: str, out: Pat
 
 def load_lanes(path: Path) -> pd.DataFrame:
     """The stretches of LANES in each video. Raises InputError for a file that is none of lanes."""
-    try:
-        table = pd.read_csv(path, dtype={"video": str}, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as CSV ({error})") from None
-    table = _complete(table, LANE_COLUMNS, path)
+    table = load_table(path, LANE_COLUMNS)
     if unknown := sorted(set(table["lane"]) - set(LANES)):
         raise InputError(f"{path}: lane {unknown[0]!r}; one of {', '.join(LANES)} was expected")
     return table
 
 
-def _complete(table: pd.DataFrame, columns: Iterable[str], path: Path) -> pd.DataFrame:
-    if lacking := [name for name in columns if name not in table]:
-        raise InputError(f"{path}: no column {', '.join(lacking)}; run the stage spot again")
+def _in_order(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    frames = [table[name] for name in ("onset", "apex", "offset")]
+    right = (frames[0] >= 0) & (frames[0] <= frames[1]) & (frames[1] <= frames[2])
+    if not right.all():
+        raise InputError(
+            f"{path}: row {right.idxmin() + 2}: 0 <= onset <= apex <= offset was expected; run the stage spot "
+            "again"
+        )
     return table
 
 
@@ -161,6 +162,8 @@ def _faces(crops: Path, rows: list[tuple[dict[str, Any], Path]]) -> None:
         raise InputError(f"{crops}: no such file; run the stage align first")
     seen = islice(video.read(crops), max(frames) + 1)
     kept = {t: _small(frame) for t, frame in enumerate(seen) if t in frames}
+    if beyond := frames - kept.keys():
+        raise damaged(crops, f"it has no frame {max(beyond)}, in which there is an interval")
     for row, path in rows:
         faces = [kept[int(row[name])] for name in ("onset", "apex", "offset")]
         strip = Image.new("L", (3 * FACE + 2 * GAP, FACE), 255)
