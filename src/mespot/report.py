@@ -133,7 +133,7 @@ def timeline(
             axes[1].plot(np.arange(len(size)) / feature.fps, size, lw=1, label=name)
         axes[1].set_ylabel("displacement")
         # Room for the legend above the curves.
-        axes[1].set_ylim(0, 1.35 * max(float(np.nanmax(size)) for size in curves.values()) + 1e-6)
+        axes[1].set_ylim(0, 1.35 * float(np.nanmax(curves.to_numpy())) + 1e-6)
         axes[1].legend(loc="upper right", fontsize=5, ncols=4, framealpha=0.8, edgecolor="none")
     bars = axes[-1]
     rows = [("spotted", spotted)] + ([("annotated", annotated)] if annotated is not None else [])
