@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from mespot import provenance
 from mespot.errors import InputError
 
 Positive = Annotated[float, Field(gt=0)]
@@ -31,9 +32,11 @@ class Settings(BaseModel):
     def parse(cls, text: str) -> Settings:
         """Settings from the JSON text of a command's `--settings`."""
         try:
-            return cls.model_validate_json(text)
+            settings = cls.model_validate_json(text)
         except ValidationError as error:
             raise InputError(f"--settings: {explain(error)}") from None
+        provenance.note(cls.__name__.lower(), settings.plain())
+        return settings
 
     def plain(self) -> dict[str, Any]:
         return self.model_dump(mode="json")

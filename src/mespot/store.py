@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +15,9 @@ import h5py
 import hdf5plugin
 import numpy as np
 
-from mespot import __version__
+from mespot import provenance
 from mespot.errors import InputError
 
-# Libraries whose version can change the numbers in a file.
-LIBRARIES = ("numpy", "numba", "opencv-contrib-python", "torch", "av", "dlib-bin", "h5py")
 LEVEL = 3  # of zstd
 FLOW_UNIT = 1 / 256  # px of one step of stored flow; int16 then reaches +-128 px
 
@@ -49,14 +45,12 @@ def create(
 ) -> Iterator[h5py.File]:
     """An HDF5 file to write, with the attributes that every file of mespot carries.
 
-    Parameters: the stage's name, its settings (stored as JSON) and further attributes, among them
-    `units`, `fps` (frames/s) and `source` (fingerprint of the video that all comes from).
+    `made` is its record (`provenance`): of the command that runs, or else of the `stage` and its
+    `settings`. The others are given, among them `units`, `fps` (frames/s) and `source` (fingerprint of
+    the video that all comes from).
     """
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs["stage"] = stage
-        file.attrs["settings"] = json.dumps(settings)
-        file.attrs["mespot"] = __version__
-        file.attrs["libraries"] = " ".join(f"{name}=={version(name)}" for name in LIBRARIES)
+        file.attrs["made"] = provenance.inside(Path(path), stage, settings)
         file.attrs.update(attributes)
         yield file
 

@@ -1,7 +1,7 @@
 """mespot's own videos, in and out of files: lossless FFV1, grey or RGB.
 
 What later stages must know of the source stands in the file's tags: SOURCE, its fingerprint, and
-ORIGIN, JSON of an `Origin`.
+ORIGIN, JSON of an `Origin`. MADE is the file's record (`provenance`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import NamedTuple
 import av
 import numpy as np
 
+from mespot import provenance
 from mespot.errors import InputError
 from mespot.store import replacing
 
@@ -52,6 +53,8 @@ def write(
     `source` is the fingerprint of what they come from; `origin` is asked once all are drawn.
     """
     tags = {"SOURCE": source}
+    if made := provenance.inside(path):
+        tags["MADE"] = made
     n = 0
     with replacing(path) as temporary:
         with _matroska(temporary, tags) as file:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from mespot import provenance
 from mespot.datasets.layouts import ALL
 from mespot.datasets.segments import PUBLISHED_UNIT
 from mespot.errors import InputError
@@ -103,7 +104,7 @@ def save_trained(
 ) -> None:
     """Write a trained network as tensors and plain values, readable with `weights_only=True`.
 
-    `epochs` adds the weights after these epochs.
+    `epochs` adds the weights after these epochs; `made` is the file's record (`provenance`).
     """
     content = {
         "model": model,
@@ -115,6 +116,7 @@ def save_trained(
         "unit": trained.unit,
         "window": trained.window,
         "context": trained.context,
+        "made": provenance.inside(path),
         **facts,
     }
     save(path, content | ({} if epochs is None else {"epochs": dict(epochs)}))
