@@ -9,6 +9,7 @@ from contextlib import chdir
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -197,7 +198,7 @@ def test_a_failure_record_is_told_as_such(tmp_path):
     errors.write_failure("decode: x.mp4: cut off", [tmp_path / "x.mkv"])
     done = run("info", tmp_path / "x.mkv")
     assert done.exit_code == 0
-    assert re.search("no output but .*: decode: x.mp4: cut off\n", done.stdout)
+    assert re.search("no output but why there is none: decode: x.mp4: cut off\n", done.stdout)
     assert json.loads(run("info", "--json", tmp_path / "x.mkv").stdout) == {
         "failed": "decode: x.mp4: cut off"
     }
@@ -233,6 +234,18 @@ def test_many_inputs_are_known_together(tmp_path):
     inputs[7].write_text("y")
     with provenance.job("features", inputs, {}) as job:
         assert job.record(tmp_path / "f.h5")["inputs"] != before
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"inputs": 3, "source": ""}', "[" * 9000, b"\xff", 7, np.arange(4)]
+)
+def test_an_input_with_a_false_record_is_a_file_like_any_other(copy, content):
+    """A job does not stop at what only tells."""
+    with h5py.File("planted.h5", "r+") as file:
+        file.attrs["made"] = content
+    assert run(*command("d/features.h5")).exit_code == 0
+    assert "the same now: planted.h5" in info.described(Path("d/features.h5"))
+    assert run("info", "planted.h5").exit_code == 2
 
 
 values = st.recursive(

@@ -132,7 +132,9 @@ def _demo_annotation(layout: Word, out: Out, settings: Settings = "{}") -> None:
 
 @command("check")
 def _check(
-    configfile: Annotated[Path, typer.Option(help="all of its datasets")] = Path("config.yaml"),
+    configfile: Annotated[
+        Path | None, typer.Option(help="all of its datasets; config.yaml if none")
+    ] = None,
     root: Annotated[Path | None, typer.Option(help="one folder instead")] = None,
     layout: Annotated[str, typer.Option(help="of that folder")] = "videos",
     annotation: Annotated[Path | None, typer.Option(help="spreadsheet or CSV")] = None,
@@ -149,7 +151,7 @@ def _check(
     if root:
         print(check(layout, root, annotation, compare, out, Decode.parse(settings)))
     else:
-        for table in check_config(configfile):
+        for table in check_config(configfile or Path("config.yaml")):
             print(table)
 
 

@@ -61,7 +61,7 @@ def failure(path: str | Path) -> str | None:
     with open(path, "rb") as file:
         if file.read(len(FAILED)) != FAILED.encode():
             return None
-        return file.read().decode().strip()
+        return file.read().decode(errors="replace").strip()
 
 
 def write_failure(message: str, outputs: Iterable[str | Path]) -> None:

@@ -43,21 +43,26 @@ def described(path: Path) -> str:
     """The record for people: aligned lines, and what is not the same now."""
     output, found = _found(path)
     if "failed" in found:
-        return f"{path}: no output but what kept it from being made: {found['failed']}"
+        return _printable(f"{path}: no output but why there is none: {found['failed']}")
     try:
         made = Record.model_validate(found)
     except ValidationError as error:
-        raise InputError(f"{path}: its record is not one of mespot's ({error})") from None
+        fault = ".".join(map(str, error.errors()[0]["loc"]))
+        raise InputError(
+            f"{path}: its record is not one of this mespot's (at {fault!r}); make it again"
+        ) from None
     lines = [str(path)]
     width = max(shutil.get_terminal_size().columns - 1, 60)
     for label, text in _rows(made, output.parent):
         lines += textwrap.wrap(
-            text, width, initial_indent=f"{label:12}", subsequent_indent=" " * 12
+            text,
+            width,
+            initial_indent=f"{label:12}",
+            subsequent_indent=" " * 12,
+            break_long_words=False,
+            break_on_hyphens=False,
         )
-    # What a file says is no command to a terminal.
-    return "\n".join(
-        "".join(c if c.isprintable() else "?" for c in line).rstrip() for line in lines
-    )
+    return "\n".join(map(_printable, lines))
 
 
 def _found(path: Path) -> tuple[Path, dict[str, Any]]:
@@ -127,6 +132,11 @@ def _listed(values: dict[str, Any]) -> str:
 def _short(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= LONG else f"{text[:LONG]}..."
+
+
+def _printable(line: str) -> str:
+    """What a file says is no command to a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in line)
 
 
 def _some(paths: list[str]) -> str:

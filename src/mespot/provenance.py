@@ -53,28 +53,20 @@ class Job:
 
     def record(self, output: Path) -> dict[str, Any]:
         """The record of one output."""
-        marks, sources = self._known
         around = Path(os.path.abspath(output)).parents  # such as that of all results: no input
-        inputs = {
-            os.path.relpath(path, around[0]): mark
-            for path, mark in marks.items()
-            if path not in around
-        }
+        marks, source = self._known
+        marks = {path: known_by for path, known_by in marks.items() if path not in around}
+        inputs = {os.path.relpath(path, around[0]): marks[path] for path in marks}
         if len(json.dumps(inputs)) > MOST:
-            inputs = {
-                _in_short(list(inputs), "files"): digest_of(json.dumps(list(inputs.values())))
-            }
-        source = (
-            sources[0] if len(sources) == 1 else digest_of(" ".join(sources)) if sources else None
-        )
+            inputs = {_in_short(list(inputs), "files"): digest_of(json.dumps(list(marks.values())))}
         return self._facts | {"inputs": inputs, "source": source}
 
     def write_beside(self, outputs: Iterable[Path]) -> None:
         """Put the records of the outputs that carry none into the folder beside them."""
-        from mespot.store import replacing  # h5py and numpy, which most commands have loaded by now
-
         for output in outputs:
             if output not in self.carried and output.exists():
+                from mespot.store import replacing  # h5py and numpy, here mostly imported by now
+
                 kept = {"made": self.record(output), "file": _looks(output)}
                 with replacing(_place(output)) as temporary:
                     temporary.write_text(json.dumps(kept, indent=1) + "\n")
@@ -89,13 +81,16 @@ class Job:
         return what | {"code": code(**what), "versions": versions()}
 
     @cached_property
-    def _known(self) -> tuple[dict[Path, str | None], list[str]]:
-        """The fingerprint of each input, and those of the sources that they come from."""
-        sources = set()
+    def _known(self) -> tuple[dict[Path, str | None], str | None]:
+        """The fingerprint of each input; and of the source that they come from, of several together."""
+        marks, sources = {}, set()
         for path in self.inputs:
+            record = _carried(path)
+            marks[path] = _mark(path, record)
             with suppress(InputError):
-                sources.add((read(path) or {}).get("source"))
-        return {path: fingerprint(path) for path in self.inputs}, sorted(sources - {None})
+                sources.add((record or _beside(path) or {}).get("source"))
+        of_all = sorted(sources - {None})
+        return marks, digest_of(" ".join(of_all)) if len(of_all) > 1 else "".join(of_all) or None
 
 
 _job: Job | None = None  # of the command that runs
@@ -147,13 +142,15 @@ def fingerprint(path: Path) -> str | None:
     Of a file that carries a record, that record, less the places of its inputs: what is computed
     again in the same way is the same. Of any other its size and both ends.
     """
-    if not os.path.isfile(path):
-        return None
-    if record := _carried(path):
-        return digest_of(
-            json.dumps(record | {"inputs": sorted(map(str, record["inputs"].values()))})
-        )
-    return _looks(path)
+    return _mark(path, _carried(path))
+
+
+def _mark(path: Path, record: dict[str, Any] | None) -> str | None:
+    """`fingerprint`, where the record in the file has been read."""
+    if record:
+        marks = sorted(map(str, record["inputs"].values()))
+        return digest_of(json.dumps(record | {"inputs": marks}))
+    return _looks(path) if os.path.isfile(path) else None
 
 
 def code(stage: str, settings: Mapping[str, Any], options: Mapping[str, Any]) -> str:
@@ -182,13 +179,20 @@ def _carried(path: Path) -> dict[str, Any] | None:
     with open(path, "rb") as file:
         head = file.read(64)
     reader = next((reader for sign, reader in FORMS.items() if sign in head), None)
-    try:
-        made, told = reader(path) if reader else (None, {})
-        return json.loads(made) | told if made else None
-    except (
-        Exception
-    ):  # a file of any content raises almost anything; the stage that reads it says it
+    if reader is None:
         return None
+    try:
+        made, told = reader(path)
+        return _record_of(json.loads(made) | {key: value for key, value in told.items() if value})
+    except Exception:  # a file of any content raises anything, or has no record; its reader says it
+        return None
+
+
+def _record_of(content: Any) -> dict[str, Any]:
+    """What was read, if it has the form of a record. Raises TypeError."""
+    if not isinstance(content["inputs"], dict) or not isinstance(content["source"], str | None):
+        raise TypeError("inputs and source of another kind")
+    return content
 
 
 def _of_hdf5(path: Path) -> tuple[str | None, dict[str, Any]]:
@@ -221,19 +225,20 @@ FORMS = {b"\x89HDF\r\n": _of_hdf5, b"\x1aE\xdf\xa3": _of_video, b"data.pkl": _of
 def _plain(value: Any) -> Any:
     """An attribute of HDF5 as JSON has it."""
     value = value.tolist() if hasattr(value, "tolist") else value
+    value = json.loads(json.dumps(value, default=str))
     return None if value != value else value  # JSON has no NaN
 
 
 def _beside(path: Path) -> dict[str, Any] | None:
     """The record in the folder beside a file or folder."""
-    place = _place(path)
+    kept_in = _place(path)
     try:
-        kept = json.loads(place.read_bytes())
-        record, file = {} | kept["made"], kept["file"]
+        kept = json.loads(kept_in.read_bytes())
+        record, file = _record_of(kept["made"]), kept["file"]
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise InputError(f"{place}: not a record of mespot's ({error!r}); delete it") from None
+        raise InputError(f"{kept_in}: not a record of mespot's ({error!r}); delete it") from None
     if file != _looks(path):
         raise InputError(f"{path}: not as mespot wrote it: changed, or another in its place")
     return record
