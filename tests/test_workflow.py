@@ -128,7 +128,6 @@ def test_every_store_tells_where_it_comes_from(finished):
             assert len(file.attrs["source"]) == 64
 
 
-<<<<<<< HEAD
 def test_one_core_gives_the_same_as_two(finished, tmp_path):
     config = finished.config | {"datasets": {"color": datasets()["color"]}}
     alone = Workflow(tmp_path, config)
@@ -137,7 +136,8 @@ def test_one_core_gives_the_same_as_two(finished, tmp_path):
     one, two = (workflow.results / "color" for workflow in (alone, finished))
     # With a second dataset there is also what its model spots here.
     assert [line for line in different(one, two) if not line.startswith("mespot/cross")] == []
-=======
+
+
 def test_every_output_tells_what_made_it(finished):
     """And that the same would make it now, by the code by whose digest its rule runs again."""
     no_output = {"logs", "benchmarks", ".made", "sources.json"}
@@ -163,7 +163,6 @@ def test_every_output_tells_what_made_it(finished):
         assert made["code"] in planned.get(str(path), made["code"]), path
         for section in finished.config.keys() & made["settings"].keys():
             assert made["settings"][section].items() >= finished.config[section].items(), path
->>>>>>> 5f2aed8 (wip)
 
 
 def test_regions_keep_the_order_of_the_config(finished, default_config):
