@@ -17,7 +17,8 @@ PLANTED = {"macro": (40, 55, 75), "micro": (120, 125, 130), "late": (200, 212, 2
 def planted_store(path, n_subjects: int = 4, inter_ocular: float = 50.0, seed: int = 11):
     """Videos in which the mouth moves up and back (macro), or the brows do for a moment (micro)."""
     rows, rng = [], np.random.default_rng(seed)
-    with store.create(path, stage="features", settings={}, fps=30.0, source="s") as file:
+    known = {"fps": 30.0, "source": "s", "missing": "{}"}
+    with store.create(path, stage="features", settings={}, **known) as file:
         for k in range(n_subjects):
             mdmo = rng.normal(scale=0.02, size=(260, 12, 2)).astype(np.float32)
             for name, frames in PLANTED.items():

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import small
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -60,10 +61,51 @@ def test_real_outputs_are_no_failures(tmp_path):
     assert errors.failure(tmp_path / "x.png") is None
 
 
-@pytest.mark.parametrize("module", ["torch", "cv2", "dlib", "matplotlib", "pandas"])
-def test_the_command_line_starts_without_heavy_imports(module):
-    code = f"import sys, mespot.cli; sys.exit({module!r} in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+HEAVY = {"torch", "pandas", "matplotlib", "snakemake", "cv2", "dlib"}
+AFTERWARDS = "import atexit, sys; atexit.register(lambda: print('loaded', *sys.modules)); "
+
+
+def loaded(code: str) -> set[str]:
+    """The packages that a process has imported when it ends."""
+    done = subprocess.run(
+        [sys.executable, "-c", AFTERWARDS + code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.rpartition("loaded ")[2].split())
+
+
+def test_help_imports_nothing_that_computes():
+    """Nor rich, nor what checks settings: a job is mostly its start."""
+    code = """import mespot.cli
+from typer.testing import CliRunner
+for command in mespot.cli.app.registered_commands:
+    done = CliRunner().invoke(mespot.cli.app, [command.name, "--help"])
+    assert "Usage" in done.output and done.exit_code == 0, done.output"""
+    slow = HEAVY | {"numpy", "h5py", "rich.console", "mespot.settings"}
+    assert not slow & loaded(code)
+
+
+def test_stages_import_what_they_need_alone(tmp_path, monkeypatch):
+    """No torch above all: its import takes longer than most stages."""
+    needs = {
+        "demo demo-annotation": "pandas cv2 dlib",
+        "decode align landmarks": "cv2 dlib",
+        "flow roi features features-join": "",
+        "mdmo": "cv2",
+        "check annotation annotation-join features-export": "pandas",
+        "spot curves score aggregate report-own": "pandas",
+        "report": "pandas matplotlib",
+    }
+    needs = {
+        stage: set(loads.split()) for stages, loads in needs.items() for stage in stages.split()
+    }
+    small.prepare(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    ran = [words for words in small.COMMANDS if words[0] in needs and "auw_gcn" not in words]
+    assert {words[0] for words in ran} == needs.keys()
+    for words in ran:
+        code = f"import sys, mespot.cli; sys.argv[1:] = {words}; mespot.cli.app()"
+        assert HEAVY & loaded(code) == needs[words[0]], words
 
 
 H5PY = "Can't close file (file write failed: filename = 'x', errno = 28, error message = '...', buf"

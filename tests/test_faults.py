@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -21,10 +22,11 @@ from planted import planted_store
 from mespot.store import UNFINISHED
 
 DYING = Path(__file__).with_name("dying.py")
+FILLER = "filler"  # of a small drive
 NEVER = 10**6
 # Each stage's command; {given} is the folder of what others made, {out} where its own outputs go.
 COMMANDS = {
-    "demo": "demo --layout cas_me_sq --subject 0 --video 0 --frames {out}/frames --out-truth {out}/t.npz"
+    "demo": "demo --layout cas_me_sq --subject 0 --video 0 --frames {out}/frames --truth {out}/t.npz"
     ' --settings {"seconds":4,"size":[176,176]}',
     "decode": 'decode --source {given}/demo/frames --out {out}/v.mkv --settings {"to_s":1}',
     "align": "align --decoded {given}/decode/v.mkv --out {out}/v.h5 --out-video {out}/v.mkv"
@@ -77,6 +79,12 @@ def whole(tmp_path_factory) -> tuple[Path, dict[str, int]]:
     return folder, steps
 
 
+@pytest.fixture
+def out(whole) -> Path:
+    """A folder beside those of `whole`: an output's record names inputs by where they lie from there."""
+    return Path(tempfile.mkdtemp(dir=whole[0]))
+
+
 def contents(path: Path) -> bytes | dict[str, bytes]:
     """A file's bytes, or those of the files in a folder, but for what is unfinished."""
     if path.is_file():
@@ -91,66 +99,69 @@ def contents(path: Path) -> bytes | dict[str, bytes]:
 
 def half_made(out: Path, whole: Path) -> list[str]:
     """The outputs that lie in `out` and are not whole (a training's checkpoint is none)."""
-    made = [path for path in out.glob("*") if not path.name.startswith(UNFINISHED)]
+    made = [path for path in out.glob("*") if not path.name.startswith((UNFINISHED, FILLER))]
+    # Of several outputs one may have its record and the other not yet.
+    made += made.pop(made.index(out / ".made")).iterdir() if out / ".made" in made else []
     return [
-        path.name
+        str(path.relative_to(out))
         for path in made
-        if path.suffix != ".checkpoint" and contents(path) != contents(whole / path.name)
+        if path.suffix != ".checkpoint"
+        and contents(path) != contents(whole / path.relative_to(out))
     ]
 
 
 @pytest.mark.parametrize("stage", COMMANDS)
-def test_a_stage_killed_at_any_step_leaves_nothing_half_made(whole, tmp_path, stage):
+def test_a_stage_killed_at_any_step_leaves_nothing_half_made(whole, out, stage):
     """Killed again and again, at its first, middle and last steps, it comes to the same end."""
     folder, steps = whole
     last = steps[stage]
     for step in sorted({1, last // 2, last} - {0}):
-        done = run(stage, folder, tmp_path, step)
+        done = run(stage, folder, out, step)
         # A training that goes on at its checkpoint has fewer steps to its end.
         assert done.returncode == -9 or (stage, done.returncode) == ("train", 0), done.stderr
-        assert half_made(tmp_path, folder / stage) == [], step
-    done = run(stage, folder, tmp_path)
+        assert half_made(out, folder / stage) == [], step
+    done = run(stage, folder, out)
     assert done.returncode == 0, done.stderr
-    assert half_made(tmp_path, folder / stage) == []
-    assert len(contents(tmp_path)) >= len(contents(folder / stage))
+    assert half_made(out, folder / stage) == []
+    assert len(contents(out)) >= len(contents(folder / stage))
 
 
 @pytest.mark.parametrize("stage", ["decode", "flow"])
-def test_a_stage_killed_while_a_c_library_writes_leaves_nothing_half_made(whole, tmp_path, stage):
+def test_a_stage_killed_while_a_c_library_writes_leaves_nothing_half_made(whole, out, stage):
     folder, _ = whole
     for seconds in (0.0, 0.2):
-        before = set(tmp_path.iterdir())
-        line = dying(stage, folder, tmp_path, NEVER)
+        before = set(out.iterdir())
+        line = dying(stage, folder, out, NEVER)
         process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while process.poll() is None and set(tmp_path.iterdir()) == before:
+        while process.poll() is None and set(out.iterdir()) == before:
             time.sleep(0.005)
         time.sleep(seconds)
         process.kill()
         process.wait()
-        assert half_made(tmp_path, folder / stage) == []
-    assert list(tmp_path.glob(f"{UNFINISHED}*")), "killed while it wrote"
-    assert run(stage, folder, tmp_path).returncode == 0
-    assert half_made(tmp_path, folder / stage) == []
+        assert half_made(out, folder / stage) == []
+    assert list(out.glob(f"{UNFINISHED}*")), "killed while it wrote"
+    assert run(stage, folder, out).returncode == 0
+    assert half_made(out, folder / stage) == []
 
 
 @pytest.fixture
-def drive(tmp_path):
+def drive(out):
     """A small drive of its own, 4 MB, empty."""
     done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(tmp_path)],
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(out)],
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
         pytest.skip(f"no drive can be mounted here: {done.stderr.strip()}")
-    yield tmp_path
-    subprocess.run(["umount", str(tmp_path)], check=True)
+    yield out
+    subprocess.run(["umount", str(out)], check=True)
 
 
 def fill(drive: Path) -> None:
     """Leave a page of the drive, enough to make a file and not to write it."""
-    with open(drive / "filler", "wb") as file:
+    with open(drive / FILLER, "wb") as file:
         free = os.statvfs(drive)
         os.posix_fallocate(file.fileno(), 0, (free.f_bavail - 1) * free.f_frsize)
 
@@ -158,19 +169,17 @@ def fill(drive: Path) -> None:
 @pytest.mark.parametrize("stage", ["demo", "flow", "train", "report"])
 def test_a_full_disk_is_one_line_and_costs_nothing_but_the_job(whole, drive, stage):
     folder, _ = whole
-    out = drive / "out"
-    out.mkdir()
     fill(drive)
-    done = run(stage, folder, out)
+    done = run(stage, folder, drive)
     assert done.returncode == 2, done.stderr
     *_, last = done.stderr.splitlines()
-    assert last.startswith(f"mespot {stage}: {out}")
+    assert last.startswith(f"mespot {stage}: {drive}")
     assert last.endswith("free some space there and run again")
-    assert half_made(out, folder / stage) == []
-    assert not list(out.rglob(f"{UNFINISHED}*"))
-    (drive / "filler").unlink()
-    assert run(stage, folder, out).returncode == 0
-    assert half_made(out, folder / stage) == []
+    assert half_made(drive, folder / stage) == []
+    assert not list(drive.rglob(f"{UNFINISHED}*"))
+    (drive / FILLER).unlink()
+    assert run(stage, folder, drive).returncode == 0
+    assert half_made(drive, folder / stage) == []
 
 
 @pytest.mark.parametrize("stage", ["flow", "score"])

@@ -70,8 +70,9 @@ def test_a_stage_does_not_depend_on_later_ones(package):
     assert changed_by(package / "select.py", lambda code: code + "\nX = 1\n") == {"select"}
 
 
-def test_an_option_added_to_the_configuration_changes_nothing(package):
-    assert changed_by(package / "config.py", lambda code: code + "\nX = 1\n") == set()
+@pytest.mark.parametrize("module", ["config.py", "settings.py", "provenance.py"])
+def test_an_option_added_to_the_configuration_or_to_what_is_told_changes_nothing(package, module):
+    assert changed_by(package / module, lambda code: code + "\nX = 1\n") == set()
 
 
 def test_version_alone_changes_nothing(package):

@@ -231,7 +231,7 @@ def test_its_box_is_taken_and_it_is_named_in_the_output(folder, moving, seeing, 
     np.testing.assert_allclose(file["box"][:], [x0, y0 - 20, x1, y1])
     assert file["valid"][:].all()
     assert np.ptp(nose[:, 0]) > 5
-    assert json.loads(file.attrs["settings"])["detector"] == "retinaface"
+    assert json.loads(file.attrs["made"])["settings"]["align"]["detector"] == "retinaface"
     facts = json.loads(file.attrs["weights"])
     published = (folder / "checkpoint.pth").read_bytes()
     assert facts["sha256"] == hashlib.sha256(published).hexdigest()

@@ -170,7 +170,8 @@ def test_the_papers_detectors_go_through_every_stage(tmp_path, monkeypatch):
         assert len(files) == 2
         for path in files:
             with h5py.File(path) as file:
-                assert json.loads(file.attrs["settings"])["detector"] == network
+                settings = json.loads(file.attrs["made"])["settings"]
+                assert settings[stage]["detector"] == network
                 facts = json.loads(file.attrs["weights"])
                 assert facts == weights.facts(weights.find(network))
                 values = file["transform" if stage == "align" else "points"][:]

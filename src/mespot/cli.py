@@ -9,41 +9,29 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from mespot import errors
-from mespot.settings import (
-    Align,
-    Annotation,
-    Decode,
-    Demo,
-    Displacement,
-    Features,
-    Flow,
-    Landmarks,
-    Lanes,
-    Mdmo,
-    Report,
-    Roi,
-    Select,
-    Spot,
-    Train,
-)
+from mespot import errors, provenance
 
 app = typer.Typer(
     help="Spot macro- and micro-expressions in long face videos.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,  # rich takes as long to import as all the rest
     pretty_exceptions_enable=False,
 )
 
 weights_app = typer.Typer(help="Weights of the face networks.", no_args_is_help=True)
 app.add_typer(weights_app, name="weights")
 
+WRITTEN = "written"  # marks what a command writes among its arguments
 In = Annotated[Path, typer.Option(show_default=False)]
-Out = Annotated[Path, typer.Option(show_default=False, help="file to write")]
+Out = Annotated[Path, typer.Option(show_default=False, help="file to write"), WRITTEN]
+MaybeOut = Annotated[
+    Path | None, typer.Option(help="file to write; standard output if none"), WRITTEN
+]
 Ins = Annotated[list[Path], typer.Option(show_default=False)]
 Word = Annotated[str, typer.Option(show_default=False)]
 Words = Annotated[list[str], typer.Option(show_default=False)]
@@ -53,48 +41,73 @@ Net = Annotated[str, typer.Argument(show_default=False, help="retinaface or san"
 Settings = Annotated[str, typer.Option(help="settings that differ from the defaults, as JSON")]
 
 
-def command(name: str, per_video: bool = False) -> Callable:
+def command(name: str, per_video: bool = False, folder: str | None = None) -> Callable:
     """Register a command that ends with exit code 2 and one message on an InputError, or on a full disk
-    and the like.
+    and the like; what it writes gets its record (`provenance`).
 
-    `weights NAME` is a command of that group.
+    `weights NAME` is a command of that group; `folder` is what the command writes beside its first output.
 
-    The stages of one video (`per_video`) have outputs named `out*`. Under --keep-going their failure
-    is written there instead, and passed on by the stages that follow, so that the others' work ends.
+    Under --keep-going the failure of a stage of one video (`per_video`) is written in place of its
+    outputs instead, and passed on by the stages that follow, so that the others' work ends.
     """
 
     def wrap(stage: Callable) -> Callable:
+        signature = inspect.signature(stage, eval_str=True)
+        written = {
+            flag
+            for flag, parameter in signature.parameters.items()
+            if WRITTEN in getattr(parameter.annotation, "__metadata__", ())
+        }
+
         @functools.wraps(stage)
         def run(**arguments) -> None:
-            outputs = [path for flag, path in arguments.items() if flag.startswith("out")]
-            if per_video:
-                for flag, path in arguments.items():
-                    if isinstance(path, Path) and flag != "source" and path not in outputs:
-                        message = errors.failure(path) if path.is_file() else None
-                        if message:
-                            errors.write_failure(message, outputs)
-                            print(f"mespot {name}: passed on: {message}", file=sys.stderr)
-                            return
+            outputs = [arguments[flag] for flag in arguments if flag in written and arguments[flag]]
+            inputs, options = given(arguments, written)
+            if per_video and "source" not in arguments:  # what a user gives is nobody's output
+                for path in inputs:
+                    message = errors.failure(path) if path.is_file() else None
+                    if message:
+                        errors.write_failure(message, outputs)
+                        print(f"mespot {name}: passed on: {message}", file=sys.stderr)
+                        return
             try:
-                stage(**arguments)
+                with provenance.job(name, inputs, options) as job:
+                    stage(**arguments)
+                    job.write_beside(outputs + ([outputs[0].with_name(folder)] if folder else []))
             except errors.InputError as error:
                 print(f"mespot {name}: {error}", file=sys.stderr)
                 if not (per_video and errors.keep_going()):
                     raise typer.Exit(2) from None
                 errors.write_failure(f"{name}: {error}", outputs)
             except (OSError, RuntimeError) as error:  # no fault of a video's: --keep-going or not
-                where = next((path for path in outputs if isinstance(path, Path)), Path())
-                if not (refused := errors.refusal(error, where)):
+                if not (refused := errors.refusal(error, next(iter(outputs), Path()))):
                     raise
                 print(f"mespot {name}: {refused}", file=sys.stderr, flush=True)
                 os._exit(2)  # HDF5 would crash over the file that it cannot close
 
-        run.__signature__ = inspect.signature(stage, eval_str=True)
+        run.__signature__ = signature
         group, _, last = name.rpartition(" ")
         (weights_app if group else app).command(last)(run)
         return run
 
     return wrap
+
+
+def given(arguments: dict[str, Any], written: set[str]) -> tuple[list[Path], dict[str, Any]]:
+    """A command's inputs, and what else it was given that can change what it writes.
+
+    Its settings it tells itself, complete (`Settings.parse`).
+    """
+    inputs, options = [], {}
+    for flag, value in arguments.items():
+        if flag in written or flag.endswith(("settings", "threads")) or value in (None, (), []):
+            continue
+        values = value if isinstance(value, list | tuple) else [value]
+        if isinstance(values[0], Path):
+            inputs += values
+        else:
+            options[flag] = value
+    return inputs, options
 
 
 @command("demo")
@@ -103,40 +116,47 @@ def _demo(
     subject: Number,
     video: Number,
     frames: Out,
-    out_truth: Out,
+    truth: Out,
     settings: Settings = "{}",
 ) -> None:
     """Render one video of a demo dataset, with its truth beside it."""
     from mespot.demo import make_video
+    from mespot.settings import Demo
 
-    make_video(layout, subject, video, Demo.parse(settings), frames, out_truth)
+    make_video(layout, subject, video, Demo.parse(settings), frames, truth)
 
 
 @command("demo-annotation")
 def _demo_annotation(layout: Word, out: Out, settings: Settings = "{}") -> None:
     """Write a demo dataset's spreadsheet."""
     from mespot.demo import write_annotation
+    from mespot.settings import Demo
 
     write_annotation(layout, Demo.parse(settings), out)
 
 
 @command("check")
 def _check(
-    configfile: Annotated[Path, typer.Option(help="all of its datasets")] = Path("config.yaml"),
+    configfile: Annotated[
+        Path | None, typer.Option(help="all of its datasets; config.yaml if none")
+    ] = None,
     root: Annotated[Path | None, typer.Option(help="one folder instead")] = None,
     layout: Annotated[str, typer.Option(help="of that folder")] = "videos",
     annotation: Annotated[Path | None, typer.Option(help="spreadsheet or CSV")] = None,
     compare: Annotated[Path | None, typer.Option(help="a second annotation")] = None,
-    out: Annotated[Path | None, typer.Option(help="CSV to write: videos and faults")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="CSV to write: videos and faults"), WRITTEN
+    ] = None,
     settings: Settings = "{}",
 ) -> None:
     """Whether datasets' folders and annotations fit together: a table, and each fault by name."""
     from mespot.check import check, check_config
+    from mespot.settings import Decode
 
     if root:
         print(check(layout, root, annotation, compare, out, Decode.parse(settings)))
     else:
-        for table in check_config(configfile):
+        for table in check_config(configfile or Path("config.yaml")):
             print(table)
 
 
@@ -151,6 +171,7 @@ def _decode(
 ) -> None:
     """A video file or a folder of frames to a lossless video at the working rate."""
     from mespot.decode import decode
+    from mespot.settings import Decode
 
     decode(source, out, Decode.parse(settings), first_frame)
 
@@ -159,6 +180,7 @@ def _decode(
 def _align(decoded: In, out_video: Out, out: Out, settings: Settings = "{}") -> None:
     """Find the face, register every frame to it and crop."""
     from mespot.align import align
+    from mespot.settings import Align
 
     align(decoded, out_video, out, Align.parse(settings))
 
@@ -167,6 +189,7 @@ def _align(decoded: In, out_video: Out, out: Out, settings: Settings = "{}") -> 
 def _landmarks(aligned: In, align: In, out: Out, settings: Settings = "{}") -> None:
     """68 points in each aligned frame."""
     from mespot.landmarks import landmarks
+    from mespot.settings import Landmarks
 
     landmarks(aligned, align, out, Landmarks.parse(settings))
 
@@ -175,6 +198,7 @@ def _landmarks(aligned: In, align: In, out: Out, settings: Settings = "{}") -> N
 def _flow(aligned: In, out: Out, threads: int = 1, settings: Settings = "{}") -> None:
     """TV-L1 optical flow from each aligned frame to the next."""
     from mespot.flow import flow
+    from mespot.settings import Flow
 
     flow(aligned, out, Flow.parse(settings), threads)
 
@@ -183,6 +207,7 @@ def _flow(aligned: In, out: Out, threads: int = 1, settings: Settings = "{}") ->
 def _roi(flow: In, landmarks: In, out: Out, settings: Settings = "{}") -> None:
     """Flow windows around the regions of interest."""
     from mespot.roi import roi
+    from mespot.settings import Roi
 
     roi(flow, landmarks, out, Roi.parse(settings))
 
@@ -191,6 +216,7 @@ def _roi(flow: In, landmarks: In, out: Out, settings: Settings = "{}") -> None:
 def _mdmo(roi: In, align: In, out: Out, settings: Settings = "{}") -> None:
     """Main directional mean optical flow of each region."""
     from mespot.mdmo import mdmo
+    from mespot.settings import Mdmo
 
     mdmo(roi, align, out, Mdmo.parse(settings))
 
@@ -199,6 +225,7 @@ def _mdmo(roi: In, align: In, out: Out, settings: Settings = "{}") -> None:
 def _features(mdmo: Ins, subject: Words, out: Out, settings: Settings = "{}") -> None:
     """Gather the videos' mdmo files into the dataset's feature store; one --subject for each."""
     from mespot.features import collect
+    from mespot.settings import Features
 
     collect(mdmo, subject, out, Features.parse(settings))
 
@@ -209,6 +236,7 @@ def _features_import(
 ) -> None:
     """Make a feature store of the authors' published segment files."""
     from mespot.features import import_published
+    from mespot.settings import Features
 
     import_published(root, fps, out, Features.parse(settings))
 
@@ -217,12 +245,15 @@ def _features_import(
 def _features_export(
     features: In,
     annotation: Annotated[Path, typer.Option(help="annotation_as_given.csv, for their labels")],
-    out: Annotated[Path, typer.Option(show_default=False, help="folder to write; new or empty")],
+    out: Annotated[
+        Path, typer.Option(show_default=False, help="folder to write; new or empty"), WRITTEN
+    ],
     without: Annotated[list[str], typer.Option(help="video to leave out")] = (),
     settings: Settings = "{}",
 ) -> None:
     """Write a feature store as segment files of the authors' form."""
     from mespot.datasets.export import export_segments
+    from mespot.settings import Features
 
     export_segments(features, annotation, out, Features.parse(settings), without)
 
@@ -231,6 +262,7 @@ def _features_export(
 def _features_join(features: Ins, out: Out, settings: Settings = "{}") -> None:
     """Join the feature stores of several datasets, to leave one subject out of all of them."""
     from mespot.features import join_stores
+    from mespot.settings import Features
 
     join_stores(features, out, Features.parse(settings))
 
@@ -250,6 +282,7 @@ def _annotation(
     from mespot.annotation import annotation
     from mespot.datasets.annotation_files import Timing
     from mespot.feature_store import lengths, missing, timing
+    from mespot.settings import Annotation
 
     known = (lengths(features), missing(features), frames_per_row)
     parsed, when = Annotation.parse(settings), Timing(*timing(features))
@@ -277,6 +310,7 @@ def _train(
     settings: Settings = "{}",
 ) -> None:
     """Train a model on all subjects but some; a run that was killed is taken up where it stopped."""
+    from mespot.settings import Train
     from mespot.train import train
 
     parsed = Train.parse(settings)
@@ -297,6 +331,7 @@ def _select(
 ) -> None:
     """Choose each fold's epoch (and thresholds) on inner left-out subjects, or as the oracle."""
     from mespot.select import select
+    from mespot.settings import Select, Spot
 
     parsed = (Select.parse(settings), Spot.parse(spot_settings))
     select(policy, features, annotation, as_given, epochs, network, out, *parsed)
@@ -320,6 +355,7 @@ def _spot(
     """Intervals, curves and lanes: by displacement, or by networks in the videos they left out."""
     from mespot import spot
     from mespot.feature_store import load
+    from mespot.settings import Displacement, Lanes, Spot
 
     stored = load(features)
     if network == "displacement":
@@ -340,7 +376,7 @@ def _spot(
 def _curves(
     features: In,
     curves: Annotated[Path, typer.Option(show_default=False, help="curves.h5, of `spot`")],
-    out: Annotated[Path | None, typer.Option(help="CSV to write; standard output if none")] = None,
+    out: MaybeOut = None,
     video: Annotated[str | None, typer.Option(help="this one alone")] = None,
 ) -> None:
     """Every curve of each frame as CSV: time, the source's frame, what was spotted by, eyes, mouth."""
@@ -357,7 +393,7 @@ def _score(
     as_given: Annotated[
         Path | None, typer.Option(help="for protocols that take frames as they were given")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="file to write; standard output if none")] = None,
+    out: MaybeOut = None,
 ) -> None:
     """F1 of spotted against annotated intervals, as JSON; keyed by protocol if more than one."""
     from mespot.score import score_files
@@ -386,7 +422,7 @@ def _aggregate(
     aggregate(score, results, pool, untrained, out)
 
 
-@command("report")
+@command("report", folder="timelines")
 def _report(
     results: In,
     out: Out,
@@ -398,12 +434,13 @@ def _report(
 ) -> None:
     """The page: the table of scores, and a timeline of each video."""
     from mespot.report import report
+    from mespot.settings import Report
 
     parsed = Report.parse(settings)
     report(results, shown, summary, out, parsed)
 
 
-@command("report-own")
+@command("report-own", folder="pictures")
 def _report_own(
     features: In,
     intervals: In,
@@ -475,6 +512,17 @@ def _why(
     from mespot.why import why
 
     print(why(arguments))
+
+
+@command("info")
+def _info(
+    file: Annotated[Path, typer.Argument(help="any output: a file or folder", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="the record as it was written")] = False,
+) -> None:
+    """What made an output: stage, settings, code, versions and inputs, and whether they are the same now."""
+    from mespot.info import described, record
+
+    print(json.dumps(record(file), indent=2) if as_json else described(file))
 
 
 @command("schema")

@@ -12,9 +12,12 @@ p = m + e_t(p), which a few fixed-point steps give exactly (`move_points`).
 
 from __future__ import annotations
 
+import re
+import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 
 import cv2
@@ -249,9 +252,20 @@ def write_annotation(layout: str, settings: Demo, path: Path) -> None:
         for expression in script(layout, subject, video, settings).expressions
     ]
     sheets = (_cas_me_sq_sheets if layout == "cas_me_sq" else _samm_lv_sheets)(rows)
-    with replacing(path) as temporary, pd.ExcelWriter(temporary) as book:
+    written = BytesIO()
+    with pd.ExcelWriter(written, engine="openpyxl") as book:
         for name, cells in sheets.items():
             pd.DataFrame(cells).to_excel(book, sheet_name=name, header=False, index=False)
+    with replacing(path) as temporary:
+        _copy_without_times(written, temporary)
+
+
+def _copy_without_times(workbook: BytesIO, path: Path) -> None:
+    """A workbook is a zip with the time in it in two forms; without them the same gives the same bytes."""
+    with zipfile.ZipFile(workbook) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            part = re.sub(rb"\d{4}-\d\d-\d\dT[\d:]+Z", b"2000-01-01T00:00:00Z", old.read(name))
+            new.writestr(zipfile.ZipInfo(name), part, zipfile.ZIP_DEFLATED)
 
 
 def move_points(points: np.ndarray, displacement: np.ndarray, steps: int = 8) -> np.ndarray:

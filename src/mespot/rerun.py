@@ -8,31 +8,33 @@ from __future__ import annotations
 
 import ast
 import hashlib
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 PACKAGE = Path(__file__).parent
 # What a stage takes from the configuration stands in the params as values; the modules that check
-# them are not part of the stage's code.
-NOT_CODE = {"mespot.config", "mespot.settings"}
+# them are not part of the stage's code, nor is the one that writes down what made a file.
+NOT_CODE = {"mespot.config", "mespot.settings", "mespot.provenance"}
 
 
 @cache
 def digest(*modules: str) -> str:
     """Digest of the code behind a stage: the modules `mespot.{...}` with their import closure."""
     sources = sorted(set().union(*(_closure(f"mespot.{module}") for module in modules)))
-    return digest_of(" ".join(f"{name}={_code_digest(name)}" for name in sources))
+    return digest_of(" ".join(f"{name}={_module(name).digest}" for name in sources))
 
 
 def forget() -> None:
     """Read the modules again, which may have been edited since."""
-    for kept in (digest, _imports, _code_digest):
+    for kept in (digest, _module):
         kept.cache_clear()
 
 
 def file_digest(path: Path) -> str:
     """Digest of one Python file outside the package (a model of the user's own)."""
-    return digest_of(_code_of(path.read_text(), str(path)))
+    return digest_of(_code_of(ast.parse(path.read_text(), str(path))))
 
 
 def _closure(module: str) -> set[str]:
@@ -42,7 +44,7 @@ def _closure(module: str) -> set[str]:
         name = waiting.pop()
         if name not in found | NOT_CODE and _path(name):
             found.add(name)
-            waiting.extend(_imports(name))
+            waiting.extend(_module(name).imports)
             waiting.append(name.rpartition(".")[0])  # the package around it runs first
     return found
 
@@ -62,31 +64,31 @@ def _path(module: str) -> Path | None:
     return path if path.exists() else None
 
 
+class _Module(NamedTuple):
+    imports: tuple[str, ...]  # what it imports, the modules of the package among them
+    digest: str
+
+
 @cache
-def _imports(module: str) -> tuple[str, ...]:
-    names = []
-    for node in ast.walk(ast.parse(_path(module).read_text())):
+def _module(name: str) -> _Module:
+    path = _path(name)
+    tree = ast.parse(path.read_text(), str(path))
+    imports = []
+    for node in _statements(tree):
         if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
+            imports += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             # `from mespot import store` imports the module mespot.store.
-            names += [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
-    return tuple(names)
-
-
-@cache
-def _code_digest(module: str) -> str:
-    path = _path(module)
+            imports += [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
     # What a package's modules fill in is code as well.
     templates = sorted(path.parent.glob("templates/*")) if path.name == "__init__.py" else []
     filled = "".join(template.read_text() for template in templates)
-    return digest_of(_code_of(path.read_text(), str(path)) + filled)
+    return _Module(tuple(imports), digest_of(_code_of(tree) + filled))
 
 
-def _code_of(source: str, name: str) -> str:
+def _code_of(tree: ast.Module) -> str:
     """The source without comments, docstrings and layout."""
-    tree = ast.parse(source, name)
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         body = getattr(node, "body", None)
         if (
             isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
@@ -97,6 +99,17 @@ def _code_of(source: str, name: str) -> str:
         ):
             node.body = body[1:]
     return ast.unparse(tree)
+
+
+def _statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """The module and every statement in it; `ast.walk` takes its time over what they are made of."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+            if isinstance(inner := getattr(node, part, None), list):
+                waiting += inner
 
 
 def digest_of(text: str) -> str:

@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from mespot import provenance
 from mespot.datasets.names import LONGEST, NAME
 from mespot.errors import InputError
 
@@ -60,9 +61,11 @@ class Settings(BaseModel):
     def parse(cls, text: str) -> Settings:
         """Settings from the JSON text of a command's `--settings`."""
         try:
-            return cls.model_validate_json(text)
+            settings = cls.model_validate_json(text)
         except ValidationError as error:
             raise InputError(f"--settings: {explain(error)}") from None
+        provenance.note(cls.__name__.lower(), settings.plain())
+        return settings
 
     def plain(self) -> dict[str, Any]:
         return self.model_dump(mode="json")

@@ -8,7 +8,6 @@ text has a fixed length; what is compressed are `Rows`, which are unpacked here;
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import secrets
@@ -18,7 +17,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +25,10 @@ import hdf5plugin
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from mespot import __version__
+from mespot import provenance
 from mespot.datasets.names import NAME
 from mespot.errors import UNFINISHED, reading
 
-# Libraries whose version can change the numbers in a file.
-LIBRARIES = ("numpy", "numba", "opencv-contrib-python", "torch", "av", "dlib-bin", "h5py")
 # The oldest form with checksums over all but the data; attributes may be longer than 64 KiB in it.
 VERSION = ("v110", "v110")
 LEVEL = 3  # of zstd
@@ -69,13 +65,12 @@ def create(
 ) -> Iterator[h5py.File]:
     """An HDF5 file to write, with the attributes that every file of mespot carries.
 
-    Parameters: the stage's name, its settings (stored as JSON) and further attributes, among them
-    `units`, `fps` (frames/s) and `source` (fingerprint of the video that all comes from).
+    `made` is its record (`provenance`): of the command that runs, or else of the `stage` and its
+    `settings`. The others are given, among them `units`, `fps` (frames/s) and `source` (fingerprint of
+    the video that all comes from).
     """
     with replacing(path) as temporary, h5py.File(temporary, "w", libver=VERSION) as file:
-        libraries = " ".join(f"{name}=={version(name)}" for name in LIBRARIES)
-        written = {"settings": json.dumps(settings), "mespot": __version__, "libraries": libraries}
-        tell(file, stage=stage, **written, **attributes)
+        tell(file, made=provenance.inside(Path(path), stage, settings), **attributes)
         yield file
 
 

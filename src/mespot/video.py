@@ -1,7 +1,7 @@
 """mespot's own videos, in and out of files: lossless FFV1, grey or RGB.
 
 What later stages must know of the source stands in the file's tags: SOURCE, its fingerprint, FPS, and
-ORIGIN, JSON of an `Origin`. CHECK, a checksum, tells whether all is there and as it was: ffmpeg takes the end of
+ORIGIN, JSON of an `Origin`. MADE is the file's record (`provenance`). CHECK, a checksum, tells whether all is there and as it was: ffmpeg takes the end of
 a file that is cut off for its end, and draws on over damage.
 """
 
@@ -19,6 +19,7 @@ import av
 import numpy as np
 from pydantic import Field, FiniteFloat
 
+from mespot import provenance
 from mespot.errors import InputError, damaged, reading
 from mespot.settings import Rate
 from mespot.store import checked, parsed, replacing
@@ -60,6 +61,8 @@ def write(
     `source` is the fingerprint of what they come from; `origin` is asked once all are drawn.
     """
     tags = {"SOURCE": source, "FPS": str(fps)}
+    if made := provenance.inside(path):
+        tags["MADE"] = made
     n = 0
     with replacing(path) as temporary:
         with _matroska(temporary, tags) as file:

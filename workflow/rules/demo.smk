@@ -19,7 +19,7 @@ rule demo:
         stage=ask(plan.stage, "demo", without=("subjects", "videos")),
     shell:
         "mespot demo --layout {params.layout} --subject {params.index[0]}"
-        " --video {params.index[1]} --frames {output.frames:q} --out-truth {output.truth:q}"
+        " --video {params.index[1]} --frames {output.frames:q} --truth {output.truth:q}"
         " --settings {params.stage[config]:q} 2> {log:q}"
 
 

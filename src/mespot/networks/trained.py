@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from pydantic import BaseModel, FiniteFloat, PositiveFloat
 
+from mespot import provenance
 from mespot.datasets.layouts import ALL
 from mespot.datasets.segments import PUBLISHED_UNIT
 from mespot.errors import InputError, reading
@@ -106,7 +107,7 @@ def save_trained(
 ) -> None:
     """Write a trained network as tensors and plain values, readable with `weights_only=True`.
 
-    `epochs` adds the weights after these epochs.
+    `epochs` adds the weights after these epochs; `made` is the file's record (`provenance`).
     """
     content = {
         "model": model,
@@ -118,6 +119,7 @@ def save_trained(
         "unit": trained.unit,
         "window": trained.window,
         "context": trained.context,
+        "made": provenance.inside(path),
         **facts,
     }
     save(path, content | ({} if epochs is None else {"epochs": dict(epochs)}))
