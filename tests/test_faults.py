@@ -99,9 +99,9 @@ def contents(path: Path) -> bytes | dict[str, bytes]:
 
 def half_made(out: Path, whole: Path) -> list[str]:
     """The outputs that lie in `out` and are not whole (a training's checkpoint is none)."""
-    made = [path for path in out.glob("*") if not path.name.startswith((UNFINISHED, FILLER))]
     # Of several outputs one may have its record and the other not yet.
-    made += made.pop(made.index(out / ".made")).iterdir() if out / ".made" in made else []
+    both = [*out.glob("*"), *out.glob(".made/*")]
+    made = [path for path in both if not path.name.startswith((UNFINISHED, FILLER, ".made"))]
     return [
         str(path.relative_to(out))
         for path in made

@@ -88,7 +88,7 @@ def test_a_record_holds_the_settings_complete_the_inputs_and_the_source(made):
     assert spotted["code"] == rerun.digest("spot", "spotting.displacement")
     assert list(spotted["inputs"]) == ["../features.h5"]
     with h5py.File(made / "features.h5") as file:
-        assert spotted["source"] == file.attrs["source"]
+        assert spotted["source"] == file.attrs["source"].decode()
     train = info.record(made / "d" / "net" / "0" / "model.pt")
     assert train["options"] == {"left_out": ["s0"], "network": "auw_gcn"}
     assert train["settings"]["train"]["epochs"] == 2

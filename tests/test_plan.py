@@ -33,7 +33,7 @@ def ask(tmp_path, default_config):
     def plan(change: dict[str, Any] | None = None, **datasets: dict[str, Any]) -> Plan:
         config = deepcopy(default_config) | {"results": str(tmp_path / "r")}
         config["demo"]["subjects"] = 3
-        config["datasets"] = datasets or {"mine": mine, "demo": demo}
+        config["datasets"] = datasets or {"mine": mine, "toy": demo}
         for key, value in (change or {}).items():
             *sections, name = key.split(".")
             place = config
@@ -56,7 +56,7 @@ def test_videos_are_found_by_name(ask, tmp_path):
     path = str(tmp_path / "mine" / "ben" / "ben_two.mp4")
     assert plan.video("mine", "ben_two") == Video("ben", "ben_two", path)
     assert plan.people("mine")["cleo_one"] == "cleo"
-    assert plan.subjects("demo") == ("casme_015", "casme_016", "casme_017")
+    assert plan.subjects("toy") == ("casme_015", "casme_016", "casme_017")
     with pytest.raises(InputError, match="mine has no video nobody"):
         plan.video("mine", "nobody")
     files = below(plan, plan.of_videos("mine", "flow"))
@@ -78,25 +78,25 @@ def test_a_dataset_is_listed_once_however_often_it_is_asked(ask, monkeypatch):
 
 
 def test_kinds_of_datasets(ask, tmp_path):
-    both = {"layout": "joined", "of": ["mine", "demo"]}
-    plan = ask(None, mine=ask.mine, demo=ask.demo, both=both)
-    assert (plan.filmed, plan.joined, plan.published) == (["mine", "demo"], ["both"], [])
-    assert (plan.demos, plan.labelled) == (["demo"], ["mine", "demo", "both"])
+    both = {"layout": "joined", "of": ["mine", "toy"]}
+    plan = ask(None, mine=ask.mine, toy=ask.demo, both=both)
+    assert (plan.filmed, plan.joined, plan.published) == (["mine", "toy"], ["both"], [])
+    assert (plan.demos, plan.labelled) == (["toy"], ["mine", "toy", "both"])
     assert plan.checked == ["mine"]
-    assert plan.subjects("both") == tuple(sorted((*PEOPLE, *plan.subjects("demo"))))
+    assert plan.subjects("both") == tuple(sorted((*PEOPLE, *plan.subjects("toy"))))
     assert plan.n_videos == 9, "those of a joined dataset are its parts'"
-    assert plan.given_files("demo") == plan.given_files("both") == []
+    assert plan.given_files("toy") == plan.given_files("both") == []
     assert len(plan.given_files("mine")) == 7
-    assert plan.annotation_file("demo") == f"{plan.results}/demo/demo/annotation.xlsx"
+    assert plan.annotation_file("toy") == f"{plan.results}/demo/toy/annotation.xlsx"
     assert plan.annotation_file("mine") == str(tmp_path / "mine" / "a.csv")
     assert plan.compared_file("mine") == []
 
 
 def test_people_who_are_in_two_datasets_are_not_added_up_or_tested_on_each_other(ask):
     plan = ask()
-    assert plan.apart("mine", "demo")
-    assert plan.pool == ["mine", "demo"]
-    assert set(plan.crossed("mespot")) == {("mine", "demo"), ("demo", "mine")}
+    assert plan.apart("mine", "toy")
+    assert plan.pool == ["mine", "toy"]
+    assert set(plan.crossed("mespot")) == {("mine", "toy"), ("toy", "mine")}
     assert plan.crossed("displacement") == []
     again = ask(None, mine=ask.mine, again=ask.mine)
     assert (again.apart("mine", "again"), again.pool, again.crossed("mespot")) == (False, [], [])
@@ -133,21 +133,21 @@ def test_what_spotting_reads(ask):
     plan = ask()
     folds = [f"mine/mespot/folds/{person}/model.pt" for person in PEOPLE]
     assert below(plan, plan.models_of_folds("mine", "mespot", "")) == folds
-    across = plan.models_of_folds("mine", "mespot", "/inner", source="demo")
-    assert below(plan, across) == ["demo/mespot/folds/all/epochs.pt"]
+    across = plan.models_of_folds("mine", "mespot", "/inner", source="toy")
+    assert below(plan, across) == ["toy/mespot/folds/all/epochs.pt"]
     assert plan.models_of_folds("mine", "displacement", "") == []
     assert plan.selection("mine", "mespot", "") == []
-    chosen = plan.selection("mine", "mespot", "/inner", source="demo")
-    assert below(plan, chosen) == ["demo/mespot/inner/selection.csv"]
+    chosen = plan.selection("mine", "mespot", "/inner", source="toy")
+    assert below(plan, chosen) == ["toy/mespot/inner/selection.csv"]
 
 
 def test_what_training_reads(ask):
-    plan = ask({"methods.mespot.datasets": {"mine": {"train": {"start": "demo/plain"}}},
-                "methods.plain": {"datasets": {"demo": {}, "mine": {}}}})  # fmt: skip
+    plan = ask({"methods.mespot.datasets": {"mine": {"train": {"start": "toy/plain"}}},
+                "methods.plain": {"datasets": {"toy": {}, "mine": {}}}})  # fmt: skip
     on = below(plan, [plan.annotation_to_train_on("mine", "mespot", "anna")])
     assert on == ["mine/annotation.csv"]
     start = below(plan, plan.model_to_start_from("mine", "mespot"))
-    assert start == ["demo/plain/folds/all/model.pt"]
+    assert start == ["toy/plain/folds/all/model.pt"]
     assert plan.model_to_start_from("mine", "plain") == []
     published = ask({"methods.published.datasets": {"mine": {}}})
     on = below(published, [published.annotation_to_train_on("mine", "published", "anna")])
@@ -163,11 +163,11 @@ def test_what_is_asked_for(ask):
         "mine/mespot/score.json",
         "mine/mespot/seed_2/score.json",
         "mine/displacement/score.json",
-        "demo/displacement/score.json",
+        "toy/displacement/score.json",
     ]
-    assert plan.shown() == ["mine/mespot", "mine/displacement", "demo/displacement"]
+    assert plan.shown() == ["mine/mespot", "mine/displacement", "toy/displacement"]
     only = ask({"report.timelines": ["displacement"]})
-    assert only.shown() == ["mine/displacement", "demo/displacement"]
+    assert only.shown() == ["mine/displacement", "toy/displacement"]
 
 
 def test_videos_of_ones_own(ask, tmp_path):
@@ -179,9 +179,9 @@ def test_videos_of_ones_own(ask, tmp_path):
     ]
     assert list(plan.left_aside()) == []
     trained = ask({"video": str(tmp_path / "mine" / "anna" / "anna_one.mp4"),
-                   "own.method": "mespot", "own.dataset": "demo",
+                   "own.method": "mespot", "own.dataset": "toy",
                    "select.policies": ["oracle", "inner"]})  # fmt: skip
-    assert trained.own_run() == "mespot/cross/demo/inner"
+    assert trained.own_run() == "mespot/cross/toy/inner"
     assert ask().own_run() == "none"
 
 
@@ -219,24 +219,24 @@ def test_a_file_of_ones_own_network_counts_by_its_code(ask, tmp_path):
 
 def test_demo_folders_are_numbered_by_subject_and_video(ask):
     plan = ask({"demo.videos": 2})
-    assert [plan.demo_indices("demo", folder) for folder in plan.demo_folders("demo")] == [
+    assert [plan.demo_indices("toy", folder) for folder in plan.demo_folders("toy")] == [
         *((0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1))
     ]
-    assert (plan.first_frame("demo"), plan.first_frame("mine")) == ([1], [])
+    assert (plan.first_frame("toy"), plan.first_frame("mine")) == ([1], [])
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"methods.mespot.model": "none.py:Net"}, "methods.mespot.model: 'none.py:Net'"),
-        ({"demo.subjects": 2, "select.policies": ["inner"]}, "demo: policy inner needs at least 3"),
+        ({"demo.subjects": 2, "select.policies": ["inner"]}, "toy: policy inner needs at least 3"),
         (
             {
                 "datasets.again": {"layout": "cas_me_sq", "demo": True},
-                "methods.mespot.datasets": {"demo": {"train": {"start": "again/plain"}}},
+                "methods.mespot.datasets": {"toy": {"train": {"start": "again/plain"}}},
                 "methods.plain": {"datasets": {"again": {}}},
             },
-            "methods.mespot.train.start: again/plain has seen subjects that are left out of demo",
+            "methods.mespot.train.start: again/plain has seen subjects that are left out of toy",
         ),
     ],
 )
@@ -263,7 +263,7 @@ def test_one_subject_is_not_scored_and_said(ask, tmp_path):
 
 def test_a_dataset_without_annotation_is_left_aside(ask):
     bare = {key: value for key, value in ask.mine.items() if key != "annotation"}
-    plan = ask(None, bare=bare, demo=ask.demo)
+    plan = ask(None, bare=bare, toy=ask.demo)
     assert [line.split(":")[0] for line in plan.left_aside()] == ["datasets.bare"]
     with pytest.raises(InputError, match="no dataset has an annotation"):
         ask(None, bare=bare).asked()
