@@ -81,17 +81,20 @@ def test_a_record_holds_the_settings_complete_the_inputs_and_the_source(made):
     assert list(mdmo["inputs"]) == ["../roi/face.h5", "../align/face.h5"]
     assert mdmo["code"] == rerun.digest("mdmo")
     assert mdmo["versions"]["torch"] == torch.__version__.partition("+")[0]
-    with h5py.File(made / "mdmo" / "face.h5") as file:
-        assert mdmo["source"] == file.attrs["source"].decode()
+    with store.read(made / "mdmo" / "face.h5") as file:
+        assert mdmo["source"] == store.attribute(file, "source")
     spotted = info.record(made / "own" / "intervals.csv")
     assert set(spotted["settings"]) == {"displacement", "lanes"}
     assert spotted["code"] == rerun.digest("spot", "spotting.displacement")
     assert list(spotted["inputs"]) == ["../features.h5"]
-    with h5py.File(made / "features.h5") as file:
-        assert spotted["source"] == file.attrs["source"].decode()
+    with store.read(made / "features.h5") as file:
+        assert spotted["source"] == store.attribute(file, "source")
     train = info.record(made / "d" / "net" / "0" / "model.pt")
     assert train["options"] == {"left_out": ["s0"], "network": "auw_gcn"}
     assert train["settings"]["train"]["epochs"] == 2
+    demo = info.record(made / "demo" / "face")["settings"]["demo"]
+    assert demo["size"] == [176, 176]
+    assert not {"subjects", "videos"} & demo.keys(), "one video's frames do not depend on them"
     align = info.record(made / "align" / "face.mkv")
     assert align["code"] == rerun.digest("align", "faces.dlib")
     assert align["source"] == info.record(made / "decode" / "face.mkv")["source"] == mdmo["source"]
@@ -220,7 +223,7 @@ def test_a_stage_that_is_called_from_python_tells_what_is_known(tmp_path):
 
 
 def test_many_inputs_are_known_together(tmp_path):
-    """An attribute of HDF5 holds 64 KiB."""
+    """20,000 videos would make a record of a megabyte."""
     inputs = [tmp_path / "mdmo" / f"{k:05}.h5" for k in range(3000)]
     (tmp_path / "mdmo").mkdir()
     inputs[7].write_text("x")

@@ -163,7 +163,8 @@ def test_every_output_tells_what_made_it(finished):
         assert made["code"] in planned.get(str(path), made["code"]), path
         for section in finished.config.keys() & made["settings"].keys():
             settings = made["settings"][section]
-            assert settings == settings | finished.config[section], path
+            read = settings.keys() & finished.config[section].keys()
+            assert settings == settings | {key: finished.config[section][key] for key in read}
 
 
 def test_regions_keep_the_order_of_the_config(finished, default_config):

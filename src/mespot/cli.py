@@ -123,7 +123,8 @@ def _demo(
     from mespot.demo import make_video
     from mespot.settings import Demo
 
-    make_video(layout, subject, video, Demo.parse(settings), frames, truth)
+    parsed = Demo.parse(settings, unread=("subjects", "videos"))
+    make_video(layout, subject, video, parsed, frames, truth)
 
 
 @command("demo-annotation")
@@ -154,7 +155,8 @@ def _check(
     from mespot.settings import Decode
 
     if root:
-        print(check(layout, root, annotation, compare, out, Decode.parse(settings)))
+        parsed = Decode.parse(settings, unread=("align",))
+        print(check(layout, root, annotation, compare, out, parsed))
     else:
         for table in check_config(configfile or Path("config.yaml")):
             print(table)
@@ -333,7 +335,8 @@ def _select(
     from mespot.select import select
     from mespot.settings import Select, Spot
 
-    parsed = (Select.parse(settings), Spot.parse(spot_settings))
+    chosen = Select.parse(settings, unread=("policies", "groups"))
+    parsed = (chosen, Spot.parse(spot_settings))
     select(policy, features, annotation, as_given, epochs, network, out, *parsed)
 
 

@@ -36,7 +36,7 @@ MODULES = {
     "checkpoint-import": "networks.checkpoints",
     "checkpoint-export": "networks.checkpoints",
 }
-MOST = 20_000  # characters on inputs, or on an option: an attribute of HDF5 holds 64 KiB
+MOST = 20_000  # characters on inputs, or on an option; beyond that they are told together
 END = 1 << 20  # bytes at either end of a file by which it is known, besides its size
 
 
@@ -204,18 +204,16 @@ def _of_hdf5(path: Path) -> tuple[str | None, dict[str, Any]]:
 
 
 def _of_video(path: Path) -> tuple[str | None, dict[str, Any]]:
-    import av
+    from mespot import video
 
-    with av.open(str(path)) as video:
-        tags = video.metadata
+    tags = video.tags(path)
     return tags.get("MADE"), {"source": tags.get("SOURCE")}
 
 
 def _of_model(path: Path) -> tuple[str | None, dict[str, Any]]:
-    import torch
+    from mespot.networks.trained import read
 
-    content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    return content.get("made"), {}
+    return read(path).get("made"), {}
 
 
 # The forms that carry a record, by what is among their first bytes.
@@ -223,7 +221,6 @@ FORMS = {b"\x89HDF\r\n": _of_hdf5, b"\x1aE\xdf\xa3": _of_video, b"data.pkl": _of
 
 
 def _plain(value: Any) -> Any:
-    """An attribute of HDF5 as JSON has it."""
     return None if value != value else value  # JSON has no NaN
 
 

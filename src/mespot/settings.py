@@ -58,13 +58,17 @@ class Settings(BaseModel):
     )
 
     @classmethod
-    def parse(cls, text: str) -> Settings:
-        """Settings from the JSON text of a command's `--settings`."""
+    def parse(cls, text: str, unread: tuple[str, ...] = ()) -> Settings:
+        """Settings from the JSON text of a command's `--settings`, and a note for its outputs' record.
+
+        `unread` are keys that the command does not read.
+        """
         try:
             settings = cls.model_validate_json(text)
         except ValidationError as error:
             raise InputError(f"--settings: {explain(error)}") from None
-        provenance.note(cls.__name__.lower(), settings.plain())
+        read = {key: value for key, value in settings.plain().items() if key not in unread}
+        provenance.note(cls.__name__.lower(), read)
         return settings
 
     def plain(self) -> dict[str, Any]:

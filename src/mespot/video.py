@@ -1,8 +1,8 @@
 """mespot's own videos, in and out of files: lossless FFV1, grey or RGB.
 
 What later stages must know of the source stands in the file's tags: SOURCE, its fingerprint, FPS, and
-ORIGIN, JSON of an `Origin`. MADE is the file's record (`provenance`). CHECK, a checksum, tells whether all is there and as it was: ffmpeg takes the end of
-a file that is cut off for its end, and draws on over damage.
+ORIGIN, JSON of an `Origin`. CHECK, a checksum, tells whether all is there and as it was: ffmpeg takes the end of
+a file that is cut off for its end, and draws on over damage. MADE is the file's record (`provenance`).
 """
 
 from __future__ import annotations
@@ -155,6 +155,12 @@ def info(path: Path) -> Info:
         if origin and not len(origin.frames) == n > max(origin.unknown, default=0):
             raise damaged(path, f"it tells of {len(origin.frames)} frames and has {n}")
         return Info(fps, n, stream.width, stream.height, tags.get("SOURCE", ""), origin)
+
+
+def tags(path: Path) -> dict[str, str]:
+    """What a video says of itself. Raises InputError."""
+    with _opened(path) as container:
+        return dict(container.metadata)
 
 
 def read(path: Path) -> Iterator[np.ndarray]:
