@@ -310,7 +310,8 @@ def message_of(function: Callable, *arguments: Any) -> str | None:
 def said_of(reader: Reader, path: Path, folder: Path) -> str | None:
     """The message that a reader has for a file, which it names; None if it gives a result."""
     said = message_of(reader.read, path, folder)
-    assert said is None or path.name in said
+    # Models that left out nobody who is there are no one file's fault.
+    assert said is None or path.name in said or "whom the models left out" in said
     return said
 
 

@@ -82,7 +82,8 @@ def command(name: str, per_video: bool = False) -> Callable:
                 if not (per_video and errors.keep_going()):
                     raise typer.Exit(2) from None
                 errors.write_failure(f"{name}: {error}", outputs)
-            except (OSError, RuntimeError) as error:  # no fault of a video's: --keep-going or not
+            # No fault of a video's: --keep-going or not.
+            except (OSError, RuntimeError, MemoryError) as error:
                 where = next((path for path in outputs if isinstance(path, Path)), Path())
                 if not (refused := errors.refusal(error, where)):
                     raise

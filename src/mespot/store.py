@@ -27,8 +27,8 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from mespot import __version__
-from mespot.datasets.names import NAME
 from mespot.errors import reading
+from mespot.settings import NAME
 
 # Libraries whose version can change the numbers in a file.
 LIBRARIES = ("numpy", "numba", "opencv-contrib-python", "torch", "av", "dlib-bin", "h5py")
