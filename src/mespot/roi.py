@@ -43,11 +43,13 @@ def roi(flow: Path, landmarks: Path, out: Path, settings: Roi) -> None:
             name: (corners[..., 2:] - corners[..., :2]).reshape(-1, 2).max(0) + 1
             for name, corners in boxes.items()
         }
-        if (largest := max(map(max, sizes.values()))) not in SIDES:
-            raise InputError(
-                f"{landmarks}: a region of {largest} px, and the largest crop has {SIDES[-1]}: its points are none "
-                "of a face (delete it and rerun), or a margin of roi is too large"
-            )
+        for name, (width, height) in sizes.items():
+            row = np.dtype(np.int16).itemsize * 2 * boxes[name].shape[1] * int(width) * int(height)
+            if min(width, height) < 1 or row > store.LARGEST:
+                raise InputError(
+                    f"{landmarks}: regions of {width} x {height} px: its points are none of a face (delete it and "
+                    "rerun), or a margin in roi.sets is too large"
+                )
         with store.create(
             out,
             stage="roi",
