@@ -122,6 +122,7 @@ H5PY = "Can't close file (file write failed: filename = 'x', errno = 28, error m
         (RuntimeError(H5PY), "out.h5: No space left on device"),
         (RuntimeError("write: Disk quota exceeded"), "out.h5: Disk quota exceeded; free some of"),
         (RuntimeError("[enforce fail at inline_container.cc:672]"), "out.h5: could not be written"),
+        (MemoryError(), "out.h5: Cannot allocate memory; run fewer jobs at once"),
         (RuntimeError("another"), None),
         (FileNotFoundError(errno.ENOENT, "", "a"), None),
     ],

@@ -125,7 +125,8 @@ def make(folder: Path) -> Path:
     with store.create(folder / "curves.h5", stage="spot", settings={}, **known) as file:
         file["v1"] = RNG.uniform(size=(T, 2)).astype(np.float32)
         store.tell(file["v1"], channels=["a", "b"])
-    (folder / "old").mkdir()
+    for name in ("out", "old"):
+        (folder / name).mkdir()
     for path in folder.glob("*.h5"):  # the same in HDF5's older form, which has no checksums
         with h5py.File(path) as file, h5py.File(folder / "old" / path.name, "w") as old:
             old.attrs.update(file.attrs)
@@ -310,7 +311,8 @@ def message_of(function: Callable, *arguments: Any) -> str | None:
 def said_of(reader: Reader, path: Path, folder: Path) -> str | None:
     """The message that a reader has for a file, which it names; None if it gives a result."""
     said = message_of(reader.read, path, folder)
-    assert said is None or path.name in said
+    # Models that left out nobody who is there are no one file's fault.
+    assert said is None or path.name in said or "whom the models left out" in said
     return said
 
 
@@ -933,6 +935,10 @@ def bombs(whole: Path, folder: Path) -> Iterator[tuple[str, Reader, Path]]:
         del file["flow"]
         store.frames_dataset(file, "flow", (T - 1, 2, 10**4, 10**4), np.int16)
     yield "large flow", HDF5["roi of flow"], path
+    path = shutil.copy(whole / "landmarks.h5", folder / "landmarks.h5")
+    with h5py.File(path, "r+") as file:
+        file["points"][2, 30] = 20_000
+    yield "far landmarks", HDF5["roi of landmarks"], path
     path = folder / "v_0000.npz"
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(

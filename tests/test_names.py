@@ -24,9 +24,8 @@ from mespot import aggregate, feature_store, report, store
 from mespot.cli import app
 from mespot.config import load
 from mespot.datasets import annotation_files, layouts
-from mespot.datasets.names import LONGEST
 from mespot.errors import InputError
-from mespot.settings import Report
+from mespot.settings import LONGEST, Report
 
 # What people and machines call a file; each would make a file `pwned` if a shell or a path took it up.
 HOSTILE = [

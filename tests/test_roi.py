@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import h5py
 import numpy as np
 import pytest
 
@@ -79,6 +80,15 @@ def test_row_t_uses_the_landmarks_of_frame_t_plus_1(tmp_path, default_config):
 def test_lengths_that_do_not_fit_are_named(tmp_path, default_config):
     flow, landmarks = make_files(tmp_path, 6, 4, (30, 30))
     with pytest.raises(InputError, match="6 frames.*4 frame pairs"):
+        roi.roi(flow, landmarks, tmp_path / "roi.h5", Roi.model_validate(default_config["roi"]))
+
+
+def test_points_of_no_face_are_named(tmp_path, default_config):
+    """Else windows that hold them all would fill the memory."""
+    flow, landmarks = make_files(tmp_path, 5, 4, (30, 30))
+    with h5py.File(landmarks, "r+") as file:
+        file["points"][3, 30] = 5000
+    with pytest.raises(InputError, match="landmarks.h5: regions of [0-9]+ x [0-9]+ px"):
         roi.roi(flow, landmarks, tmp_path / "roi.h5", Roi.model_validate(default_config["roi"]))
 
 

@@ -79,7 +79,8 @@ def command(name: str, per_video: bool = False, folder: str | None = None) -> Ca
                 if not (per_video and errors.keep_going()):
                     raise typer.Exit(2) from None
                 errors.write_failure(f"{name}: {error}", outputs)
-            except (OSError, RuntimeError) as error:  # no fault of a video's: --keep-going or not
+            # No fault of a video's: --keep-going or not.
+            except (OSError, RuntimeError, MemoryError) as error:
                 if not (refused := errors.refusal(error, next(iter(outputs), Path()))):
                     raise
                 print(f"mespot {name}: {refused}", file=sys.stderr, flush=True)

@@ -52,7 +52,8 @@ def mdmo(roi: Path, align: Path, out: Path, settings: Mdmo) -> None:
         motion = np.zeros((n, n_rois, 2), np.float32)
         head = np.zeros((n, 2), np.float32)
         nose_seen = np.zeros(n, bool)
-        frames_a_block = max(1, VECTORS_A_BLOCK // math.prod(windows.shape[1:4]))
+        vectors_a_frame = math.prod(windows.shape[1:4]) + math.prod(nose.shape[1:4])
+        frames_a_block = max(1, VECTORS_A_BLOCK // vectors_a_frame)
         blocks = list(store.blocks(n, frames_a_block))
         for block in progress(blocks, f"mdmo {roi.stem}", n, frames_a_block):
             vectors, inside = _vectors(nose[block])

@@ -26,7 +26,7 @@ def roi(flow: Path, landmarks: Path, out: Path, settings: Roi) -> None:
     """
     regions = settings.sets[settings.set]
     with store.read(flow) as flow_file, store.read(landmarks) as landmarks_file:
-        rows = store.rows(flow_file, "flow", np.int16, None, 2, SIDES, SIDES)
+        rows = store.rows(flow_file, "flow", np.int16, store.SOME, 2, SIDES, SIDES)
         every_point = store.array(landmarks_file, "points", np.floating, None, 68, 2).astype(float)
         points = every_point[1:]
         if len(points) != len(rows):
@@ -39,6 +39,17 @@ def roi(flow: Path, landmarks: Path, out: Path, settings: Roi) -> None:
             "roi": np.stack([box(points, r, inter_ocular) for r in regions.values()], 1),
             "nose": box(points, settings.nose, inter_ocular)[:, None],
         }
+        sizes = {
+            name: (corners[..., 2:] - corners[..., :2]).reshape(-1, 2).max(0) + 1
+            for name, corners in boxes.items()
+        }
+        for name, (width, height) in sizes.items():
+            row = np.dtype(np.int16).itemsize * 2 * boxes[name].shape[1] * int(width) * int(height)
+            if min(width, height) < 1 or row > store.LARGEST:
+                raise InputError(
+                    f"{landmarks}: regions of {width} x {height} px: its points are none of a face (delete it and "
+                    "rerun), or a margin in roi.sets is too large"
+                )
         with store.create(
             out,
             stage="roi",
@@ -55,7 +66,7 @@ def roi(flow: Path, landmarks: Path, out: Path, settings: Roi) -> None:
             file["openings"] = openings(every_point)
             windows = {}
             for name, corners in boxes.items():
-                width, height = (corners[..., 2:] - corners[..., :2]).reshape(-1, 2).max(0) + 1
+                width, height = sizes[name]
                 shape = (len(rows), corners.shape[1], height, width, 2)
                 windows[name] = store.frames_dataset(file, name, shape, np.int16, FRAMES_A_BLOCK)
             blocks = list(store.blocks(len(rows), FRAMES_A_BLOCK))

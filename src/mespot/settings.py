@@ -22,8 +22,12 @@ from pydantic import (
 )
 
 from mespot import provenance
-from mespot.datasets.names import LONGEST, NAME
 from mespot.errors import InputError
+
+# What may stand in a path and in a command: of datasets, methods, subjects and videos.
+NAME = re.compile(r"\w[\w.-]*")
+# Bytes of a name: a file's may have 255, and others are made of it (anna_NAME__2.json).
+LONGEST = 100
 
 
 def _name(name: str) -> str:

@@ -26,14 +26,14 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from mespot import provenance
-from mespot.datasets.names import NAME
 from mespot.errors import UNFINISHED, reading
+from mespot.settings import NAME
 
 # The oldest form with checksums over all but the data; attributes may be longer than 64 KiB in it.
 VERSION = ("v110", "v110")
 LEVEL = 3  # of zstd
-# Bytes of compressed frames that are packed together, unless one has more; and of the largest one.
-TOGETHER, LARGEST = 1 << 22, 1 << 26
+# Bytes of frames that are packed together, unless one has more; and of the largest one.
+TOGETHER, LARGEST = 1 << 22, 1 << 24
 FLOW_UNIT = 1 / 256  # px of one step of stored flow; int16 then reaches +-128 px
 
 

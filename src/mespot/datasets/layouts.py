@@ -17,8 +17,9 @@ from typing import NamedTuple
 
 from mespot.datasets.endings import IMAGES, VIDEOS, is_text, shown, visible
 from mespot.datasets.folders import NO_VIDEO, PassedOver, Tree, listed, tree_of
-from mespot.datasets.names import LONGEST, NAME, Names
+from mespot.datasets.names import Names
 from mespot.errors import InputError
+from mespot.settings import LONGEST, NAME
 
 CAS_ME_SQ_FOLDER = re.compile(r"^(?P<subject>\d+)_(?P<code>\d{4})[A-Za-z]*$")
 SAMM_LV_FOLDER = re.compile(r"^(?P<subject>\d{3})_(?P<number>\d+)$")

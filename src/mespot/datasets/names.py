@@ -1,4 +1,4 @@
-"""names: what may be one, and which subject or video a table means that writes it in another way."""
+"""names: which subject or video a table means whose name it writes in another way than the folders."""
 
 from __future__ import annotations
 
@@ -6,10 +6,6 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-# What may stand in a path and in a command: of datasets, methods, subjects and videos.
-NAME = re.compile(r"\w[\w.-]*")
-# Bytes of a name: a file's may have 255, and others are made of it (anna_NAME__2.json).
-LONGEST = 100
 # What people write before a subject's number: S6, sub-06, P006.
 _PREFIX = re.compile(r"^(?:s|sub|subj|subject|p|participant)[-_.]?(?=\d+$)")
 
