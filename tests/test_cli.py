@@ -90,7 +90,8 @@ def test_stages_import_what_they_need_alone(tmp_path, monkeypatch):
     needs = {
         "demo demo-annotation": "pandas cv2 dlib",
         "decode align landmarks": "cv2 dlib",
-        "flow roi mdmo features features-join": "",
+        "flow roi features features-join": "",
+        "mdmo": "cv2",
         "check annotation annotation-join features-export": "pandas",
         "spot curves score aggregate report-own": "pandas",
         "report": "pandas matplotlib",
