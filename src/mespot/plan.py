@@ -117,6 +117,10 @@ class Plan:
         each = self.config.stage("demo", dataset).videos
         return divmod(self.demo_folders(dataset).index(folder), each)
 
+    def demo_stage(self, dataset: str, **_: str) -> dict[str, str]:
+        """`stage` of one video of a demo dataset, for which it does not count how many there are."""
+        return self.stage("demo", without=("subjects", "videos"), dataset=dataset)
+
     def people(self, dataset: str) -> dict[str, str]:
         """The subject of each video."""
         return {name: found.subject for name, found in self.videos(dataset).items()}
@@ -191,9 +195,9 @@ class Plan:
     # --- what is known of a source, so that another in its place is noticed ------------------------
 
     def source(self, dataset: str, video: str) -> str:
-        """What a video's source is known by: it changes where the source does. "" of a demo's."""
+        """What a video's source is known by: it changes where the source does. A demo's by what makes it."""
         if self.config.datasets[dataset].demo:
-            return ""
+            return json.dumps(self.demo_stage(dataset))
         made = Path(self.results, dataset, "align", f"{video}.h5")
         return self.sources.known_as(
             f"{dataset}/{video}", Path(self.video(dataset, video).path), made

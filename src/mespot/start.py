@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -74,13 +75,21 @@ def explain_lock() -> None:
     logger.addFilter(explained)
 
 
-def remove_unfinished(folder: Path) -> None:
-    """Remove what killed stages left half-written anywhere in `folder`, but for what may be in work."""
+def tidy(folder: Path) -> None:
+    """Put a results folder in order before a run writes into it.
+
+    What killed stages left half-written is removed, but for what may be in work. What is from the future,
+    since the clock has been put back, becomes of now: a job whose inputs are newer than its outputs fails.
+    """
+    now = time.time()
     for where, folders, files in os.walk(folder):
-        for name in [name for name in folders + files if name.startswith(UNFINISHED)]:
-            path = Path(where, name)
-            if time.time() - path.lstat().st_mtime > LEFT:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for path in (Path(where, name) for name in folders + files):
+            with suppress(FileNotFoundError):  # another run is done with it
+                age = now - path.lstat().st_mtime
+                if age < 0:
+                    os.utime(path, follow_symlinks=False)
+                elif age > LEFT and path.name.startswith(UNFINISHED):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def place_caches(folder: Path) -> None:
