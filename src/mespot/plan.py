@@ -117,10 +117,6 @@ class Plan:
         each = self.config.stage("demo", dataset).videos
         return divmod(self.demo_folders(dataset).index(folder), each)
 
-    def demo_stage(self, dataset: str, **_: str) -> dict[str, str]:
-        """`stage` of one video of a demo dataset, for which it does not count how many there are."""
-        return self.stage("demo", without=("subjects", "videos"), dataset=dataset)
-
     def people(self, dataset: str) -> dict[str, str]:
         """The subject of each video."""
         return {name: found.subject for name, found in self.videos(dataset).items()}
@@ -195,9 +191,9 @@ class Plan:
     # --- what is known of a source, so that another in its place is noticed ------------------------
 
     def source(self, dataset: str, video: str) -> str:
-        """What a video's source is known by: it changes where the source does. A demo's by what makes it."""
+        """What a video's source is known by: it changes where the source does. "" of a demo's."""
         if self.config.datasets[dataset].demo:
-            return json.dumps(self.demo_stage(dataset))
+            return ""
         made = Path(self.results, dataset, "align", f"{video}.h5")
         return self.sources.known_as(
             f"{dataset}/{video}", Path(self.video(dataset, video).path), made
@@ -361,6 +357,7 @@ class Plan:
     def asked(self) -> list[str]:
         """What a run is for: the table and the page, or what spotting in one's own video gives.
 
+        Scores and intervals too: what is missing of them would not be made again for the table, which is there.
         Raises InputError where there is nothing to score.
         """
         if self.config.video:
@@ -377,7 +374,10 @@ class Plan:
             for dataset, method in self.config.trained()
         ]
         checks = [f"{where}/{dataset}/check.csv" for dataset in self.checked]
-        return [*checks, f"{where}/summary.csv", f"{where}/report/index.html", *models]
+        scores = self.scores()
+        intervals = [str(Path(score).with_name("intervals.csv")) for score in scores]
+        pages = [f"{where}/summary.csv", f"{where}/report/index.html"]
+        return [*checks, *pages, *models, *scores, *intervals]
 
     def own_run(self) -> str:
         """Where the intervals in one's own video stand, below its dataset's folder."""

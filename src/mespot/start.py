@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import os
 import shutil
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from mespot import config_file, gpus
-from mespot.errors import UNFINISHED, InputError
+from mespot.errors import REFUSALS, UNFINISHED, InputError
 
 # What has not been written to for so long, s, is no longer being written.
 LEFT = 3600
@@ -50,8 +51,10 @@ def check_files(paths: Iterable[str | Path]) -> None:
 
 def check_writable(folder: Path, mend: str) -> None:
     """Stop where nothing can be written in a folder, or where it would be made."""
-    if why := _refused(folder):
-        stop(f"{folder}: cannot be written ({why}); {mend}")
+    if error := _refused(folder):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            mend = REFUSALS[error.errno]
+        stop(f"{folder}: cannot be written ({error.strerror}); {mend}")
 
 
 def explain_lock() -> None:
@@ -114,11 +117,13 @@ def gpu_limit(arguments: Sequence[str]) -> int | None:
     return len(gpus.visible()) or None
 
 
-def _refused(folder: Path) -> str | None:
+def _refused(folder: Path) -> OSError | None:
     """Why nothing can be written there; None if it can. Only trying tells."""
     nearest = next(path for path in (folder, *folder.parents) if path.exists())
     try:
-        with tempfile.TemporaryFile(dir=nearest):
+        with tempfile.TemporaryFile(dir=nearest) as file:
+            file.write(b"x")
+            file.flush()
             return None
     except OSError as error:
-        return error.strerror
+        return error

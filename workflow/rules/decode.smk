@@ -1,8 +1,7 @@
 rule decode:
     """Every source becomes the same thing: a lossless video at the dataset's working rate."""
     input:
-        # Of a folder Snakemake knows the time alone, and a clock may jump: `source` below tells more.
-        source=ask(lambda dataset, video: ancient(plan.video(dataset, video).path)),
+        source=of_user(lambda dataset, video: plan.video(dataset, video).path),
     output:
         temp(f"{R}/{{dataset}}/decode/{{video}}.mkv"),
     log:

@@ -16,7 +16,7 @@ rule demo:
     params:
         layout=lambda wildcards: cfg.datasets[wildcards.dataset].layout,
         index=ask(plan.demo_indices),
-        stage=ask(plan.demo_stage),
+        stage=ask(plan.stage, "demo", without=("subjects", "videos")),
     shell:
         "mespot demo --layout {params.layout} --subject {params.index[0]}"
         " --video {params.index[1]} --frames {output.frames:q} --truth {output.truth:q}"
