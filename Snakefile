@@ -6,7 +6,7 @@ from copy import deepcopy
 from snakemake.utils import min_version
 
 from mespot.config import over_defaults
-from mespot.start import check_files, remove_unfinished
+from mespot.start import check_files, tidy
 from mespot.watch import Watch
 
 min_version("9.0")
@@ -81,7 +81,7 @@ onstart:
             stop(error)
         print(f"warning: {error}", file=sys.stderr)
     plan.sources.save()
-    remove_unfinished(Path(R))
+    tidy(Path(R))
     watch.begin()
 
 

@@ -11,8 +11,8 @@ import torch
 
 # Byte for byte; of HDF5 and of models what is in them, since the files also keep when they were made.
 BYTES = {".csv", ".json", ".html", ".png"}
-# They tell how long it took.
-APART = {"logs", "benchmarks"}
+# They tell how long it took, and of what time the sources are.
+APART = {"logs", "benchmarks", "sources.json"}
 
 
 def different(one: str | Path, other: str | Path) -> list[str]:

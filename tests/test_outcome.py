@@ -63,3 +63,13 @@ def test_nothing_is_added_to_what_snakemake_says_of_a_job(tmp_path, last_line):
     cancelled = "slurmstepd: error: *** JOB 3 ON n CANCELLED AT 2026-11-26T14:25:08 ***\n"
     sent = SENT.format(number=3, log=written(tmp_path / "3.log", cancelled))
     assert last_line("SLURM run ID: 1\n" + sent) is None
+
+
+def test_a_file_from_the_future_is_named(last_line):
+    """As a camera whose clock is wrong leaves it: Snakemake fails each job that reads it."""
+    output = "Output r/a.mkv has older modification time (2026-11-26 14:32:02.08) than input v/a (1).mp4 "
+    said = "(2027-11-27 14:31:53.87). This could indicate a clock skew problem in your network"
+    assert last_line(output + said) == (
+        "mespot: v/a (1).mp4: from the future (2027-11-27 14:31:53.87); set the clock right or `touch` it, "
+        "and run again"
+    )

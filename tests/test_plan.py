@@ -156,14 +156,12 @@ def test_what_training_reads(ask):
 
 def test_what_is_asked_for(ask):
     plan = ask({"methods.mespot.datasets": {"mine": {}}, "methods.mespot.seeds": 2})
+    runs = ["mine/mespot", "mine/mespot/seed_2", "mine/displacement", "toy/displacement"]
+    scores = [f"{run}/score.json" for run in runs]
+    assert below(plan, plan.scores()) == scores
     assert below(plan, plan.asked()) == [
-        *("mine/check.csv", "summary.csv", "report/index.html", "mine/mespot/folds/all/model.pt")
-    ]
-    assert below(plan, plan.scores()) == [
-        "mine/mespot/score.json",
-        "mine/mespot/seed_2/score.json",
-        "mine/displacement/score.json",
-        "toy/displacement/score.json",
+        *("mine/check.csv", "summary.csv", "report/index.html", "mine/mespot/folds/all/model.pt"),
+        *(*scores, *(f"{run}/intervals.csv" for run in runs)),
     ]
     assert plan.shown() == ["mine/mespot", "mine/displacement", "toy/displacement"]
     only = ask({"report.timelines": ["displacement"]})

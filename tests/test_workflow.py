@@ -373,8 +373,8 @@ def test_wrong_configuration_is_one_clear_message(tmp_path, config, message):
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_an_annotation_that_would_stop_training_stops_the_run_before_its_first_job(tmp_path):
-    """Also under --keep-going, which would prepare all videos first."""
+def test_an_annotation_that_would_stop_training_is_said_before_the_first_job(tmp_path):
+    """And stops the run, unless under --keep-going: all else is made then, and it is said at the end again."""
     folder = tmp_path / "data" / "videos" / "anna" / "one"
     folder.mkdir(parents=True)
     for name in ("1.png", "2.png"):
@@ -382,9 +382,16 @@ def test_an_annotation_that_would_stop_training_stops_the_run_before_its_first_j
     (tmp_path / "data" / "a.csv").write_text("video,type,onset,offset\none,makro,0,1\n")
     entry = {"layout": "videos", "root": str(tmp_path / "data"), "annotation": "a.csv"}
     workflow = Workflow(tmp_path / "work", {"datasets": {"own": entry}})
-    stopped = workflow.run("--keep-going")
-    assert stopped.returncode != 0
-    said = stopped.stdout + stopped.stderr
-    assert "a.csv: row 2: type 'makro'; macro or micro was expected" in said
-    assert "Traceback" not in said
+    fault = "a.csv: row 2: type 'makro'; macro or micro was expected"
+    stopped = workflow.run()
+    assert stopped.returncode == 2
+    assert fault in stopped.stderr.splitlines()[-1]
     assert not (workflow.results / "own").exists()
+    gone_on = workflow.run("--keep-going")
+    assert gone_on.returncode == 2
+    lines = gone_on.stderr.splitlines()
+    assert [line for line in lines if line.startswith("warning: ") and fault in line]
+    said_last = lines[max(n for n, line in enumerate(lines) if line.startswith("mespot: ")) :]
+    assert any(line.startswith("check: ") and fault in line for line in said_last)
+    assert "one failed: decode: " in said_last[0]
+    assert "Traceback" not in stopped.stderr + gone_on.stderr

@@ -18,6 +18,11 @@ MEND = (
     "killed, as the system does when memory runs out; run again, with fewer jobs at once (--cores)"
 )
 
+# How it says that a file has a time that is still to come: the clock was put back, or was another's.
+FROM_THE_FUTURE = re.compile(
+    r"older modification time \(.+?\) than input (.+) \((.+?)\)\. This could"
+)
+
 
 def print_result(plan: Plan) -> None:
     """After a run without a failed job; exits with 2 where videos failed all the same."""
@@ -60,6 +65,8 @@ def _said_by_jobs(plan: Plan, logs: Iterable[str]) -> Iterator[str]:
             if any(f"{shlex.quote(str(path))}' {how}" in log for how in KILLED):
                 job = path.relative_to(Path(plan.results, "logs")).with_suffix("")
                 yield f"{job}: {MEND}"
+        for file, when in FROM_THE_FUTURE.findall(log):
+            yield f"{file}: from the future ({when}); set the clock right or `touch` it, and run again"
 
 
 def _print_warnings(plan: Plan, dataset: str) -> None:

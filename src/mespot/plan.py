@@ -357,6 +357,7 @@ class Plan:
     def asked(self) -> list[str]:
         """What a run is for: the table and the page, or what spotting in one's own video gives.
 
+        Scores and intervals too: what is missing of them would not be made again for the table, which is there.
         Raises InputError where there is nothing to score.
         """
         if self.config.video:
@@ -373,7 +374,10 @@ class Plan:
             for dataset, method in self.config.trained()
         ]
         checks = [f"{where}/{dataset}/check.csv" for dataset in self.checked]
-        return [*checks, f"{where}/summary.csv", f"{where}/report/index.html", *models]
+        scores = self.scores()
+        intervals = [str(Path(score).with_name("intervals.csv")) for score in scores]
+        pages = [f"{where}/summary.csv", f"{where}/report/index.html"]
+        return [*checks, *pages, *models, *scores, *intervals]
 
     def own_run(self) -> str:
         """Where the intervals in one's own video stand, below its dataset's folder."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import os
 import shutil
@@ -10,11 +11,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
 from mespot import config_file, gpus
-from mespot.errors import UNFINISHED, InputError
+from mespot.errors import REFUSALS, UNFINISHED, InputError
 
 # What has not been written to for so long, s, is no longer being written.
 LEFT = 3600
@@ -49,8 +51,10 @@ def check_files(paths: Iterable[str | Path]) -> None:
 
 def check_writable(folder: Path, mend: str) -> None:
     """Stop where nothing can be written in a folder, or where it would be made."""
-    if why := _refused(folder):
-        stop(f"{folder}: cannot be written ({why}); {mend}")
+    if error := _refused(folder):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            mend = REFUSALS[error.errno]
+        stop(f"{folder}: cannot be written ({error.strerror}); {mend}")
 
 
 def explain_lock() -> None:
@@ -74,13 +78,21 @@ def explain_lock() -> None:
     logger.addFilter(explained)
 
 
-def remove_unfinished(folder: Path) -> None:
-    """Remove what killed stages left half-written anywhere in `folder`, but for what may be in work."""
+def tidy(folder: Path) -> None:
+    """Put a results folder in order before a run writes into it.
+
+    What killed stages left half-written is removed, but for what may be in work. What is from the future,
+    since the clock has been put back, becomes of now: a job whose inputs are newer than its outputs fails.
+    """
+    now = time.time()
     for where, folders, files in os.walk(folder):
-        for name in [name for name in folders + files if name.startswith(UNFINISHED)]:
-            path = Path(where, name)
-            if time.time() - path.lstat().st_mtime > LEFT:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for path in (Path(where, name) for name in folders + files):
+            with suppress(FileNotFoundError):  # another run is done with it
+                age = now - path.lstat().st_mtime
+                if age < 0:
+                    os.utime(path, follow_symlinks=False)
+                elif age > LEFT and path.name.startswith(UNFINISHED):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def place_caches(folder: Path) -> None:
@@ -105,11 +117,13 @@ def gpu_limit(arguments: Sequence[str]) -> int | None:
     return len(gpus.visible()) or None
 
 
-def _refused(folder: Path) -> str | None:
+def _refused(folder: Path) -> OSError | None:
     """Why nothing can be written there; None if it can. Only trying tells."""
     nearest = next(path for path in (folder, *folder.parents) if path.exists())
     try:
-        with tempfile.TemporaryFile(dir=nearest):
+        with tempfile.TemporaryFile(dir=nearest) as file:
+            file.write(b"x")
+            file.flush()
             return None
     except OSError as error:
-        return error.strerror
+        return error

@@ -43,7 +43,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
     It is for a file or a folder. It has the same ending, by which libraries choose a form, and no more
     of a name, which may be as long as a name can be. What a killed process leaves there is removed by
-    `start.remove_unfinished`.
+    `start.tidy`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
