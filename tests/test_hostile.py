@@ -362,7 +362,7 @@ BYTES += [b"\xff" * 8, bytes(8), (1 << 40).to_bytes(8, "little"), (1 << 40).to_b
 
 
 @pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
-@examples(30)
+@examples(20)
 @given(data=st.data())
 def test_any_damage_is_a_result_or_an_error(reader, whole, tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / Path(reader.file).name
@@ -371,7 +371,7 @@ def test_any_damage_is_a_result_or_an_error(reader, whole, tmp_path_factory, dat
 
 
 @pytest.mark.parametrize("reader", HDF5.values(), ids=HDF5)
-@examples(60)
+@examples(40)
 @given(data=st.data())
 def test_any_damage_that_no_checksum_tells_is_a_result_or_an_error(
     reader, whole, tmp_path_factory, data

@@ -278,7 +278,7 @@ class AdamW:
         return {"rate": self.rate, "groups": [state for _, state, _ in self.groups]}
 
     def restore(self, state: dict[str, Any]) -> None:
-        self.rate = state["rate"]
+        self.rate = float(state["rate"])
         for (_, own, _), other in zip(self.groups, state["groups"], strict=True):
             for name, tensors in own.items():
                 for tensor, value in zip(tensors, other[name], strict=True):
