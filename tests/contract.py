@@ -318,7 +318,7 @@ stage=$1
 shift
 while [ $# -gt 1 ]; do
   case $1 in
-    --out*|--epochs|--history|--as-given|--audit|--not-counted|--lanes)
+    --out*|--epochs|--history|--as-given|--audit|--not-counted|--lanes|--truth)
       [ "$stage $1" = "select --epochs" ] || [ "$stage $1" = "score --as-given" ] || [ "$stage $1" = "select --as-given" ] || [ "$stage $1" = "report-own --lanes" ] || [ "$stage $1" = "report-own --not-counted" ] || : > "$2" ;;
     --curves) [ "$stage" = report-own ] || : > "$2" ;;
     --frames) mkdir -p "$2" && : > "$2/1.png" ;;

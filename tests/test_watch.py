@@ -66,7 +66,7 @@ def test_on_a_terminal_counts_are_shown_and_what_is_to_stay(spotting):
     # Why a video failed, when it does; then where the time went; the results and the failure again.
     failed = [plain.index(f"wrong failed: decode: {spotting.videos}/wrong.mp4: cannot be decoded")]
     failed.append(plain.rindex("mespot: wrong failed: decode: "))
-    assert failed[0] < plain.index("job time") < plain.index("good ") < failed[1]
+    assert failed[0] < plain.index("job time") < plain.rindex("good ") < failed[1]
     assert plain[failed[1] :].count("\n") == 1
     assert "rule decode:" not in plain
     assert "Job stats" not in plain
