@@ -170,7 +170,7 @@ def test_a_box_beside_the_image_is_named_with_its_frame(box):
 
 
 def test_weights_that_are_missing_or_others_are_named(tmp_path):
-    with pytest.raises(InputError, match="san.safetensors: (not weights that|no such file; import them again)"):
+    with pytest.raises(InputError, match="san.safetensors: no such file; import"):
         san.San(tmp_path / "san.safetensors", patch=4)
     save_file({"stage1.0.bias": torch.zeros(3)}, tmp_path / "san.safetensors")
     with pytest.raises(InputError, match="netG_A.model.1.weight: missing") as error:
