@@ -227,7 +227,7 @@ def test_why_says_each_stages_own_reason_on_one_screen(finished):
     assert len(lines) < 24
     _, lines = said(finished.of({"demo.subjects": 4}))
     # Two videos, whose folders are new, and both spreadsheets.
-    assert lines[:2] == ["demo 4 of 10 subjects: 3 -> 4: grey, color", "not made yet: grey, color"]
+    assert lines[:2] == ["demo 4 of 10 subjects: 3 -> 4: color, grey", "not made yet: color, grey"]
     assert "decode 2 of 14 not made yet" in lines
     with pytest.raises(InputError, match=r"why.yaml: line \d+: flow.nonsense: unknown key"):
         said(finished.of({"flow.nonsense": 1}))

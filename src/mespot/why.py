@@ -93,7 +93,7 @@ class Stage:
         """A cause, and for whom where it is not for all."""
         if len(names) == len(self.would_run):
             return cause
-        distinct = list(Counter(names))
+        distinct = sorted(set(names))  # Snakemake's own order differs from run to run
         more = f" and {len(distinct) - NAMED} more" if len(distinct) > NAMED else ""
         return f"{cause}: {', '.join(distinct[:NAMED])}{more}"
 
