@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from plain import PlainNetwork
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -104,57 +105,6 @@ class Order(Sampler):
         return iter(torch.randperm(self.count, generator=self.generator).tolist())
 
 
-class PlainGraphConvolution(nn.Module):
-    def __init__(self, n_rois: int):
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(2, 16))
-        self.bias = nn.Parameter(torch.zeros(16))
-        self.register_buffer("adj", torch.zeros(n_rois, n_rois))
-
-    def forward(self, nodes: Tensor) -> Tensor:
-        """(B T, R, 2) -> (B T, R, 16)."""
-        adjacency = self.adj.expand(len(nodes), -1, -1)
-        return torch.bmm(adjacency, torch.matmul(nodes, self.weight)) + self.bias
-
-
-class PlainGraphLayer(nn.Module):
-    def __init__(self, n_rois: int):
-        super().__init__()
-        self.gc1 = PlainGraphConvolution(n_rois)
-        self.bn1 = nn.BatchNorm1d(16)
-
-    def forward(self, nodes: Tensor) -> Tensor:
-        by_channel = self.gc1(nodes).transpose(1, 2).contiguous()
-        return torch.relu(self.bn1(by_channel).transpose(1, 2).contiguous())
-
-
-class PlainNetwork(nn.Module):
-    """The network with the names of `AUWGCN`'s state dict."""
-
-    def __init__(self, n_rois: int):
-        super().__init__()
-        self.graph_embedding = nn.Sequential(PlainGraphLayer(n_rois))
-        self._sequential = nn.Sequential(
-            nn.Conv1d(n_rois * 16, 64, 1, bias=False),
-            nn.BatchNorm1d(64),
-            nn.ReLU(inplace=True),
-            nn.Conv1d(64, 64, 3, padding=1, bias=False),
-            nn.BatchNorm1d(64),
-            nn.ReLU(inplace=True),
-            nn.Conv1d(64, 64, 3, padding=2, dilation=2, bias=False),
-            nn.BatchNorm1d(64),
-            nn.ReLU(inplace=True),
-        )
-        self._classification = nn.Conv1d(64, 10, 3, padding=2, dilation=2, bias=False)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(B, T, R, 2) -> (B, 10, T)."""
-        batch, frames, n_rois, _ = features.shape
-        nodes = self.graph_embedding(features.reshape(batch * frames, n_rois, 2))
-        by_frame = nodes.reshape(batch, frames, n_rois * 16).transpose(1, 2)
-        return self._classification(self._sequential(by_frame))
-
-
 def binary_term(logits: Tensor, target: Tensor, alpha: float) -> Tensor:
     p, y = torch.sigmoid(logits).reshape(-1), target.reshape(-1)
     marked = (y > 0).float()
@@ -188,7 +138,7 @@ def plain_terms(logits: Tensor, targets: dict[str, Tensor]) -> dict[str, Tensor]
 def train_plain(fold: Fold, epochs: int) -> list[dict[str, float]]:
     """The mean of each loss term, a row an epoch."""
     torch.use_deterministic_algorithms(False)
-    network = PlainNetwork(fold.features.shape[2]).train()
+    network = PlainNetwork(fold.weights["graph_embedding.0.gc1.adj"]).train()
     network.load_state_dict(fold.weights)
     decayed = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]

@@ -9,6 +9,8 @@ import hdf5plugin  # noqa: F401
 import numpy as np
 import torch
 
+from mespot.errors import UNFINISHED
+
 # Byte for byte; of HDF5 and of models what is in them, since the files also keep when they were made.
 BYTES = {".csv", ".json", ".html", ".png"}
 # They tell how long it took, and of what time the sources are.
@@ -35,7 +37,9 @@ def _names(folder: Path) -> set[str]:
     return {
         str(name)
         for name in files
-        if name.parts[0] not in APART and name.suffix in {*BYTES, ".h5", ".pt"}
+        if name.parts[0] not in APART
+        and name.suffix in {*BYTES, ".h5", ".pt"}
+        and not name.name.startswith(UNFINISHED)  # of a killed job: the next run removes it
     }
 
 

@@ -1,0 +1,215 @@
+"""candidates: intervals in which there may be an expression, more than there are, and what tells of each.
+
+Where a region leaves its place and comes back, and where the network's curves begin and end. Recall is
+what counts here; which of them are expressions is `evaluation`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d, maximum_filter1d
+from scipy.signal import find_peaks, peak_widths
+
+from mespot.networks.inputs import RATE, SCALE
+from mespot.networks.multiscale import MARKS, PROBABILITIES
+from mespot.spotting.displacement import running_median
+
+# Of displacement: s of its running median, how far a peak has come down at the ends, least prominence
+# in the video's own units, standard deviation of the Gaussian over it in rows, s around a peak.
+BASELINES, ENDS, PROMINENCE, SMOOTH, AROUND = (4.0, 8.0), (0.5, 0.67, 0.8), 0.4, 1.5, 8.0
+BOUNDARY = 0.05  # least probability of an onset or offset that may be a candidate's end
+LONGEST = 8.0  # s
+# Rows that a candidate of each type may have: a bit beyond half a second on both sides.
+ROWS = {"micro": (5, 16), "macro": (15, None)}
+NEAR = 2  # rows by which a curve's peak may lie beside a candidate's end
+# Of the first look: what counts, to which power; the least score; overlap above which the weaker goes.
+POWERS, LEAST, OVERLAP = {"onset": 0.2, "apex": 0.3, "offset": 0.2, "inside": 0.3}, 0.02, 0.75
+
+
+class Candidates(NamedTuple):
+    """Of one video and type: rows (N, 2) first and last, and what tells of each, (N, F)."""
+
+    rows: np.ndarray
+    told: np.ndarray
+
+
+class Seen(NamedTuple):
+    """One video: the network's curves (12, T), flow (T, R, 2) and displacement (T, R, 2) in its own units."""
+
+    curves: np.ndarray
+    moved: np.ndarray
+    place: np.ndarray
+    parts: Mapping[str, Sequence[int]]
+    peaks: np.ndarray  # (P, 3): first and last row, prominence
+
+
+PARTS = {"brows": ("brow", "eye"), "nose": ("nose", "cheek"), "mouth": ("lip", "chin")}
+
+
+def parts_of(regions: Sequence[str]) -> dict[str, list[int]]:
+    """Which regions belong to which part of the face; all, where none is known by name."""
+    found = {
+        part: [k for k, name in enumerate(regions) if any(word in name for word in words)]
+        for part, words in PARTS.items()
+    }
+    return {part: which or list(range(len(regions))) for part, which in found.items()}
+
+
+def look(moved: np.ndarray, regions: Sequence[str]) -> Seen:
+    """All that is known of a video before the curves."""
+    parts = parts_of(regions)
+    found, places = [], []
+    for seconds in BASELINES:
+        place = np.cumsum(moved, 0)
+        place = gaussian_filter1d(
+            place - running_median(place, round(seconds * RATE)), SMOOTH, axis=0, mode="nearest"
+        )
+        places.append(place)
+        sizes = np.linalg.norm(place, axis=2)
+        unit = np.percentile(sizes, SCALE) + 1e-9
+        joint = [sizes[:, which] for which in (parts["brows"], parts["mouth"])] + [sizes]
+        for size in [*sizes.T, *(np.sqrt((one**2).mean(1)) for one in joint)]:
+            at, about = find_peaks(size / unit, prominence=PROMINENCE, wlen=round(AROUND * RATE) | 1)
+            known = (about["prominences"], about["left_bases"], about["right_bases"])
+            for down in ENDS if len(at) else ():
+                _, _, first, last = peak_widths(size / unit, at, down, known)
+                found.append(np.stack([np.rint(first), np.rint(last), about["prominences"]], 1))
+    peaks = np.concatenate(found) if found else np.zeros((0, 3))
+    unit = np.percentile(np.linalg.norm(places[0], axis=2), SCALE) + 1e-9
+    speed = np.percentile(np.linalg.norm(moved, axis=2), SCALE) + 1e-9
+    return Seen(np.zeros((12, 0)), moved / speed, places[0] / unit, parts, peaks)
+
+
+def between(curves: np.ndarray, type_: str) -> np.ndarray:
+    """Candidates (N, 3) from each peak of the onset's curve to each of the offset's, prominence 0."""
+    begins, ends = (
+        find_peaks(np.r_[0, curve_of(curves, type_, mark), 0], height=BOUNDARY)[0] - 1
+        for mark in ("onset", "offset")
+    )
+    found = []
+    for first in begins:
+        last = ends[(ends > first) & (ends - first < LONGEST * RATE)]
+        found.append(np.stack([np.full(len(last), first), last, np.zeros(len(last))], 1))
+    return np.concatenate(found) if found else np.zeros((0, 3))
+
+
+def curve_of(curves: np.ndarray, type_: str, mark: str) -> np.ndarray:
+    return curves[PROBABILITIES.index(f"{type_}_{mark}")]
+
+
+def candidates(seen: Seen, type_: str) -> Candidates:
+    """The candidates of a type that pass the first look, and what tells of them."""
+    n_rows = seen.curves.shape[1]
+    found = np.concatenate([seen.peaks, between(seen.curves, type_)])
+    found[:, :2] = found[:, :2].clip(0, n_rows - 1)
+    least, most = ROWS[type_]
+    length = found[:, 1] - found[:, 0] + 1
+    found = found[(length >= least) & (length <= (most or np.inf))]
+    # Of one interval found twice the most prominent stands.
+    found = found[np.lexsort((-found[:, 2], found[:, 1], found[:, 0]))]
+    found = found[np.unique(found[:, :2], axis=0, return_index=True)[1]]
+    score = first_look(seen.curves, type_, found[:, :2].astype(int))
+    found, score = found[score > LEAST], score[score > LEAST]
+    kept = best(found[:, :2], score, OVERLAP)
+    rows = found[kept, :2].astype(int)
+    return Candidates(rows, tell(seen, type_, rows, score[kept], found[kept, 2]))
+
+
+def best(rows: np.ndarray, score: np.ndarray, overlap: float) -> np.ndarray:
+    """Indices of those that overlap no better one by more than `overlap` (IoU), best first."""
+    order = np.lexsort((rows[:, 0], -score))
+    first, last = rows[order, 0], rows[order, 1]
+    stands, kept = np.ones(len(order), bool), []
+    for k in range(len(order)):
+        if not stands[k]:
+            continue
+        kept.append(order[k])
+        shared = np.minimum(last, last[k]) - np.maximum(first, first[k]) + 1
+        union = (last - first + 1) + (last[k] - first[k] + 1) - shared
+        stands &= shared <= overlap * union
+    return np.array(kept, int)
+
+
+def first_look(curves: np.ndarray, type_: str, rows: np.ndarray) -> np.ndarray:
+    """Onset, apex, offset and inside of the curves, less what is inside just around."""
+    first, last = rows.T
+    of = {mark: curve_of(curves, type_, mark) for mark in MARKS}
+    value = {
+        "onset": maximum_filter1d(of["onset"], 2 * NEAR + 1)[first],
+        "apex": largest(of["apex"][None], rows)[0],
+        "offset": maximum_filter1d(of["offset"], 2 * NEAR + 1)[last],
+        "inside": mean(of["inside"][None], first, last + 1)[0],
+    }
+    before, after = around(of["inside"][None], rows)
+    score = np.prod([value[mark] ** power for mark, power in POWERS.items()], axis=0)
+    return score * np.exp(-(before[0] + after[0]) / 2)
+
+
+def mean(values: np.ndarray, begin: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Means (C, N) of `values` (C, T) over rows begin to end - 1; 0 where there is none."""
+    summed = np.pad(np.cumsum(values, 1, dtype=float), ((0, 0), (1, 0)))
+    return (summed[:, end] - summed[:, begin]) / np.maximum(end - begin, 1)
+
+
+def around(values: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Means (C, N) over a third of each interval before it, and after it."""
+    first, last = rows.T
+    wide = np.maximum(3, (last - first + 1) // 3)
+    n_rows = values.shape[1]
+    before = mean(values, np.maximum(first - wide, 0), first)
+    return before, mean(values, last + 1, np.minimum(last + 1 + wide, n_rows))
+
+
+def largest(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The largest (C, N) of `values` (C, T) inside each interval."""
+    if not len(rows):
+        return np.zeros((len(values), 0))
+    ends = np.stack([rows[:, 0], rows[:, 1] + 1], 1).ravel()
+    padded = np.pad(values, ((0, 0), (0, 1)), constant_values=-np.inf)
+    return np.maximum.reduceat(padded, ends, axis=1)[:, ::2]
+
+
+def tell(
+    seen: Seen, type_: str, rows: np.ndarray, score: np.ndarray, prominence: np.ndarray
+) -> np.ndarray:
+    """What tells of each interval, (N, F): its length, the curves in and around it, how the face moves."""
+    first, last = rows.T
+    length = last - first + 1
+    probable = seen.curves[: len(PROBABILITIES)]
+    told = [np.log(length), score, prominence]
+    told += [*largest(probable, rows), *mean(probable, first, last + 1)]
+    for side in around(probable, rows):
+        told += [*side]
+    for other in ("micro", "macro"):
+        for mark, at in (("onset", first), ("offset", last)):
+            told.append(maximum_filter1d(curve_of(seen.curves, other, mark), 2 * NEAR + 1)[at])
+    # Where the rows of its middle third see its ends.
+    t = np.arange(seen.curves.shape[1])
+    since, until = seen.curves[len(PROBABILITIES) :][:2] if type_ == "micro" else seen.curves[-2:]
+    third = length // 3
+    seen_ends = mean(
+        np.stack([t - np.expm1(since), t + np.expm1(until)]), first + third, last + 1 - third
+    )
+    told += [(seen_ends[0] - first) / length, (seen_ends[1] - last) / length]
+    apex = curve_of(seen.curves, type_, "apex")
+    weight = mean(np.stack([apex, apex * t]), first, last + 1)
+    told.append((weight[1] / (weight[0] + 1e-9) - first) / length)
+    # How far each part of the face goes, and whether it comes back.
+    flat = seen.place.reshape(len(seen.place), -1).T
+    extent = largest(flat, rows) + largest(-flat, rows)
+    extent = np.hypot(*extent.reshape(-1, 2, len(rows)).transpose(1, 0, 2))
+    told += [extent[which].max(0) for which in seen.parts.values()]
+    told.append(np.sort(extent, 0)[-4:].mean(0))
+    told.append(np.linalg.norm(seen.place[last] - seen.place[first], axis=2).max(1))
+    # How fast, in and around it, and how straight.
+    speed = np.linalg.norm(seen.moved, axis=2).T
+    inside = mean(speed, first, last + 1)
+    before, after = around(speed, rows)
+    told += [inside.max(0), inside.mean(0), before.mean(0), after.mean(0)]
+    way = mean(seen.moved.reshape(len(seen.moved), -1).T, first, last + 1)
+    gone = np.hypot(*way.reshape(-1, 2, len(rows)).transpose(1, 0, 2))
+    told.append((gone / (inside + 1e-9)).mean(0))
+    return np.stack(told, 1)
