@@ -110,7 +110,7 @@ def _overall(table: pd.DataFrame) -> np.ndarray:
 def _experiment(path: Path, results: Path) -> tuple[Experiment, int]:
     """What a score file is of, told by its path (see `plan`):
 
-    DATASET/METHOD[/seed_K][/cross/SOURCE][/SELECTION]/score.json
+    DATASET/METHOD[/seed_K][/cross/SOURCE | /part/PART][/SELECTION]/score.json
     """
     expected = InputError(f"{path}: {results}/DATASET/METHOD/.../score.json was expected")
     parts = path.relative_to(results).parts[:-1] if path.is_relative_to(results) else ()
@@ -123,6 +123,8 @@ def _experiment(path: Path, results: Path) -> tuple[Experiment, int]:
     trained_on = dataset
     if len(rest) > 1 and rest[0] == "cross":
         trained_on, rest = rest[1], rest[2:]
+    elif len(rest) > 1 and rest[0] == "part":
+        dataset, rest = rest[1], rest[2:]
     selection = rest[0] if rest else "last"
     if len(rest) > 1 or selection not in SELECTIONS:
         raise expected

@@ -320,6 +320,37 @@ def _train(
     train(features, annotation, left_out, network, start, out, epochs, history, parsed)
 
 
+@command("train-multiscale")
+def _train_multiscale(
+    features: In,
+    annotation: In,
+    out: Out,
+    history: Out,
+    left_out: Annotated[list[str], typer.Option(help="subject to leave out; none for all")] = (),
+    settings: Settings = "{}",
+) -> None:
+    """Train a network of the two-stage method on all subjects but some."""
+    from mespot.settings import Multiscale
+    from mespot.train_multiscale import train
+
+    train(features, annotation, left_out, out, history, Multiscale.parse(settings))
+
+
+@command("evaluate")
+def _evaluate(
+    features: In,
+    annotation: In,
+    model: Annotated[list[Path], typer.Option(help="one for each pair of groups left out")],
+    out: Out,
+    settings: Settings = "{}",
+) -> None:
+    """Learn how probable a candidate of the two-stage method is, for each fold on other people."""
+    from mespot.evaluate import evaluate
+    from mespot.settings import Evaluate
+
+    evaluate(features, annotation, model, out, Evaluate.parse(settings, unread=("groups",)))
+
+
 @command("select")
 def _select(
     policy: Annotated[str, typer.Option(help="inner or oracle")],
@@ -350,8 +381,9 @@ def _spot(
     curves: Out,
     model: Annotated[list[Path], typer.Option(help="of a network: one for each left out")] = (),
     selection: Annotated[Path | None, typer.Option(help="chosen epochs, of `select`")] = None,
+    evaluation: Annotated[Path | None, typer.Option(help="of multiscale: from `evaluate`")] = None,
     network: Annotated[
-        str, typer.Option(help="displacement, auw_gcn, or path/to/file.py:Class")
+        str, typer.Option(help="displacement, multiscale, auw_gcn, or path/to/file.py:Class")
     ] = "displacement",
     settings: Settings = "{}",
     lane_settings: Settings = "{}",
@@ -367,6 +399,16 @@ def _spot(
 
         parsed = Displacement.parse(settings)
         spotted = by_displacement(stored, parsed)
+    elif network == "multiscale":
+        from mespot.settings import TwoStage
+        from mespot.spotting.two_stage import UNITS, by_two_stages
+
+        if evaluation is None:
+            raise errors.InputError(
+                "--evaluation: the file that `mespot evaluate` wrote is missing"
+            )
+        parsed = TwoStage.parse(settings)
+        spotted = by_two_stages(stored, model, evaluation, parsed)
     else:
         from mespot.spotting.network import UNITS, by_networks
 
@@ -397,13 +439,18 @@ def _score(
     as_given: Annotated[
         Path | None, typer.Option(help="for protocols that take frames as they were given")
     ] = None,
+    features: Annotated[
+        Path | None, typer.Option(help="only what is spotted in this feature store's videos counts")
+    ] = None,
     out: MaybeOut = None,
 ) -> None:
     """F1 of spotted against annotated intervals, as JSON; keyed by protocol if more than one."""
+    from mespot.feature_store import lengths
     from mespot.score import score_files
     from mespot.store import replacing
 
-    scores = score_files(annotation, as_given, intervals, protocol)
+    videos = None if features is None else lengths(features).keys()
+    scores = score_files(annotation, as_given, intervals, protocol, videos)
     text = json.dumps(scores if len(protocol) > 1 else scores[protocol[0]], indent=2)
     if out is None:
         print(text)

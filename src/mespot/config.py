@@ -26,12 +26,14 @@ from mespot.settings import (
     Dataset,
     Demo,
     Displacement,
+    Evaluate,
     Features,
     Flow,
     Landmarks,
     Lanes,
     Mdmo,
     Method,
+    Multiscale,
     Name,
     Own,
     Reading,
@@ -42,6 +44,7 @@ from mespot.settings import (
     Settings,
     Spot,
     Train,
+    TwoStage,
     explain,
     of_this_system,
 )
@@ -49,12 +52,15 @@ from mespot.settings import (
 # Every key with its default; mespot is run from its checkout.
 DEFAULTS = Path(__file__).parents[2] / "config.yaml"
 # The stages that a method may change.
-OF_A_METHOD = ("train", "select", "spot")
+OF_A_METHOD = ("train", "select", "evaluate", "spot")
 # The stages of one video, and those that one's own goes through.
 PREPARE = ("decode", "align", "landmarks", "flow", "roi", "mdmo")
-OF_OWN = (*PREPARE, "features", "spot", "displacement")
-# The model that trains nothing; its settings are the section of this name instead of `spot`.
-UNTRAINED = "displacement"
+OF_OWN = (*PREPARE, "features", "spot", "displacement", "two_stage")
+# The model that trains nothing, and that of two stages, whose networks have no epochs to choose from.
+UNTRAINED, TWO_STAGE = "displacement", "multiscale"
+# What a method of each model may change, and the sections of its own that its stages have.
+STAGES_OF = {UNTRAINED: ("spot",), TWO_STAGE: ("train", "evaluate", "spot")}
+SECTIONS = {UNTRAINED: {"spot": UNTRAINED}, TWO_STAGE: {"train": TWO_STAGE, "spot": "two_stage"}}
 # What else lies in the results folder, and in a dataset's folder there.
 IN_RESULTS = {"logs", "benchmarks", "demo", "report", "summary.csv", "sources.json"}
 IN_A_DATASET = {"report", "features.h5", "faces.json", "check.csv", "annotation.csv"}
@@ -86,8 +92,11 @@ class Config(Settings):
     features: Features = Features()
     annotation: Annotation = Annotation()
     train: Train = Train()
+    multiscale: Multiscale = Multiscale()
     select: Select = Select()
+    evaluate: Evaluate = Evaluate()
     spot: Spot = Spot()
+    two_stage: TwoStage = TwoStage()
     displacement: Displacement = Displacement()
     lanes: Lanes = Lanes()
     score: Score = Score()
@@ -177,8 +186,9 @@ class Config(Settings):
             raise ValueError(f"own.dataset {dataset!r} has no annotation to train on")
         if dataset not in self.run_on(method):
             raise ValueError(f"methods.{method} is not run on {dataset}")
+        if self.two_stage_method(method):
+            return  # its inputs have no unit, and one rate
         parts = [self.datasets[part] for part in self.parts(dataset)]
-        # A network whose inputs have no unit would do; there is none yet.
         if any(part.layout == "features" for part in parts):
             raise ValueError(
                 f"own.dataset {dataset!r}: published features tell no face size, which filmed video "
@@ -193,11 +203,17 @@ class Config(Settings):
 
     def _method(self, name: str) -> None:
         """Whether a method's settings are possible, and so on each dataset that it is run on."""
-        trains = self.trains(name)
-        possible = OF_A_METHOD if trains else ("spot",)
-        for key in () if trains else ("train", "select", "seeds"):
-            if getattr(self.methods[name], key):
-                raise ValueError(f"methods.{name}.{key}: {self.model(name)} trains nothing")
+        model, own = self.model(name), self.methods[name]
+        possible = STAGES_OF.get(model, ("train", "select", "spot"))
+        if own.mean_of:
+            self._mean(name)
+            possible = ("evaluate", "spot")
+        for key in {*OF_A_METHOD, "seeds"} - {
+            *possible,
+            *(["seeds"] if "train" in possible else []),
+        }:
+            if getattr(own, key):
+                raise ValueError(f"methods.{name}.{key}: {model} has none of its own")
         named = self.methods[name].datasets or {}
         for dataset, differences in named.items():
             if dataset not in self.datasets:
@@ -210,12 +226,11 @@ class Config(Settings):
                 )
         run_on = self.run_on(name)
         for dataset in dict.fromkeys([None, *run_on, *named]):
-            if not trains:
-                self.stage("spot", dataset, name)
+            for stage in possible:
+                self.stage(stage, dataset, name)
+            if dataset not in run_on or "select" not in possible:
                 continue
-            training, choosing, _ = (self.stage(stage, dataset, name) for stage in OF_A_METHOD)
-            if dataset not in run_on:
-                continue
+            training, choosing = (self.stage(stage, dataset, name) for stage in ("train", "select"))
             if choosing.policies != ["last"] and not (
                 training.keep and choosing.first_epoch <= training.epochs
             ):
@@ -225,16 +240,26 @@ class Config(Settings):
                 )
             self._start(dataset, name)
 
+    def _mean(self, method: str) -> None:
+        """Whether a method is the mean of another one's seeds."""
+        own = self.methods[method]
+        if own.base or own.model:
+            raise ValueError(f"methods.{method}: mean_of stands instead of base and model")
+        if self.methods[own.mean_of].mean_of or self.model(own.mean_of) != TWO_STAGE:
+            raise ValueError(
+                f"methods.{method}.mean_of: {own.mean_of} is no method of the model {TWO_STAGE}"
+            )
+
     def _start(self, dataset: str, method: str) -> None:
         """Whether there is the model that training begins with (plan: of other subjects)."""
-        start = self.stage("train", dataset, method).start
+        start = self._starts_from(dataset, method)
         if start:
             source, _, of = start.partition("/")
             if source not in self.datasets or of not in self.methods:
                 raise ValueError(
                     f"methods.{method}.train.start: {start!r}: DATASET/METHOD expected"
                 )
-            if self.stage("train", source, of).start:
+            if self._starts_from(source, of):
                 raise ValueError(
                     f"methods.{method}.train.start: {start} does not begin with random weights itself"
                 )
@@ -243,12 +268,15 @@ class Config(Settings):
             if source not in self.run_on(of):
                 raise ValueError(f"methods.{of} is not run on {source}, which train.start names")
 
+    def _starts_from(self, dataset: str, method: str) -> str | None:
+        """DATASET/METHOD whose weights a training begins with; of two stages none does."""
+        return getattr(self.stage("train", dataset, method), "start", None)
+
     def stage(self, stage: str, dataset: str | None = None, method: str | None = None) -> Settings:
         """Settings of a stage: the config's, then what the method differs in, then the dataset, and
         last what the method differs in on that dataset. `spot` of a method that trains nothing has a
         section of its own."""
-        own_section = stage == "spot" and method and not self.trains(method)
-        section = UNTRAINED if own_section else stage
+        section = SECTIONS.get(self.model(method), {}).get(stage, stage) if method else stage
         settings = getattr(self, section).plain()
         lineage = self.lineage(method)[::-1] if method and stage in OF_A_METHOD else []
         for link in lineage:
@@ -270,8 +298,9 @@ class Config(Settings):
         return labelled if named is None else [name for name in labelled if name in named]
 
     def seeds(self, method: str) -> int:
-        """How often a method's folds are trained; one that trains nothing has one run."""
-        return (self._of_lineage(method, "seeds") or 1) if self.trains(method) else 1
+        """How often a method's folds are trained; one that trains nothing, or is a mean, has one run."""
+        once = not self.trains(method) or self.methods[method].mean_of
+        return 1 if once else self._of_lineage(method, "seeds") or 1
 
     def _of_lineage(self, method: str, key: str) -> Any:
         """What the method's own entry, or else its base's, says of `key`."""
@@ -339,12 +368,15 @@ class Config(Settings):
         dataset, method = self.own.dataset, self.own.method
         if not self.video:
             return [
-                (on, name) for name in self.methods if self.trains(name) for on in self.run_on(name)
+                (on, name)
+                for name in self.methods
+                if self.trains(name) and self.trainer(name) == name
+                for on in self.run_on(name)
             ]
         if dataset is None:
             return []
-        start = self.stage("train", dataset, method).start
-        return [(dataset, method), *([tuple(start.split("/"))] if start else [])]
+        start = self._starts_from(dataset, method)
+        return [(dataset, self.trainer(method)), *([tuple(start.split("/"))] if start else [])]
 
     def parts(self, dataset: str) -> list[str]:
         """The datasets that a dataset is made up of: those of a joined one, else itself."""
@@ -360,10 +392,11 @@ class Config(Settings):
     def lineage(self, method: str) -> list[str]:
         """The method, its base, the base's base and so on."""
         chain = [method]
-        while base := self.methods[chain[-1]].base:
+        while base := self.methods[chain[-1]].mean_of or self.methods[chain[-1]].base:
             if base not in self.methods:
+                key = "mean_of" if self.methods[chain[-1]].mean_of else "base"
                 raise ValueError(
-                    f"methods.{chain[-1]}.base {base!r} is none of {list(self.methods)}"
+                    f"methods.{chain[-1]}.{key} {base!r} is none of {list(self.methods)}"
                 )
             if base in chain:
                 raise ValueError(f"methods: {' -> '.join([*chain, base])} goes round in a circle")
@@ -375,8 +408,16 @@ class Config(Settings):
         return self._of_lineage(method, "model") or "auw_gcn"
 
     def trains(self, method: str) -> bool:
-        """Whether a method trains anything; if not, it has no seeds, folds, epochs or model."""
+        """Whether a method spots by networks; if not, it has no seeds, folds, epochs or model."""
         return self.model(method) != UNTRAINED
+
+    def two_stage_method(self, method: str) -> bool:
+        """Whether a method's networks find candidates that a second stage evaluates."""
+        return self.model(method) == TWO_STAGE
+
+    def trainer(self, method: str) -> str:
+        """The method whose networks a method spots by: its own, or those that it is the mean of."""
+        return self.methods[method].mean_of or method
 
 
 def without_demos(values: dict[str, Any]) -> dict[str, Any]:

@@ -26,7 +26,11 @@ from mespot.fingerprints import Sources, fingerprint
 from mespot.rerun import digest, digest_of, file_digest
 
 # Where the models that come with mespot stand; any other is a file of the user's.
-OF_MESPOT = {"auw_gcn": "networks.auw_gcn", "displacement": "spotting.displacement"}
+OF_MESPOT = {
+    "auw_gcn": "networks.auw_gcn",
+    "displacement": "spotting.displacement",
+    "multiscale": "networks.multiscale",
+}
 
 
 class Plan:
@@ -227,9 +231,14 @@ class Plan:
         further = range(2, self.config.seeds(method) + 1)
         return [method, *(f"{method}/seed_{number}" for number in further)]
 
+    @property
+    def two_stage(self) -> list[str]:
+        """The methods whose networks' candidates are evaluated by a second stage."""
+        return [name for name in self.config.methods if self.config.two_stage_method(name)]
+
     def ways(self, dataset: str, method: str, without: tuple[str, ...] = ()) -> list[str]:
         """The paths' part for each way of choosing the epoch."""
-        if not self.config.trains(method):
+        if not self.config.trains(method) or self.config.two_stage_method(method):
             return [""]
         policies = self.settings("select", dataset, method).policies
         parts = {policy: f"/{policy}" for policy in policies} | {"last": ""}
@@ -246,12 +255,14 @@ class Plan:
     def crossed(self, method: str) -> list[tuple[str, str]]:
         """Pairs (trained on, tested on) of datasets of other people whose features are of one kind.
 
-        Published features tell no face size, so they do not go together with filmed ones.
+        Published features tell no face size, so they do not go together with filmed ones but by a method
+        whose inputs have no unit.
         """
         if not self.config.trains(method):
             return []
         single = [name for name in self.config.run_on(method) if name not in self.joined]
-        kind = {name: name in self.published for name in single}
+        unit_free = self.config.two_stage_method(method)
+        kind = {name: not unit_free and name in self.published for name in single}
         return [(a, b) for a in kind for b in kind if kind[a] == kind[b] and self.apart(a, b)]
 
     def network(self, run: str) -> dict[str, str]:
@@ -272,8 +283,9 @@ class Plan:
 
     def groups(self, dataset: str, run: str) -> dict[int, tuple[str, ...]]:
         """The groups of subjects that the inner trainings leave out, numbered from 1."""
-        everyone = self.subjects(dataset)
-        number = min(self.settings("select", dataset, method_of(run)).groups, len(everyone))
+        everyone, method = self.subjects(dataset), method_of(run)
+        stage = "evaluate" if self.config.two_stage_method(method) else "select"
+        number = min(self.settings(stage, dataset, method).groups, len(everyone))
         return {k: everyone[k - 1 :: number] for k in range(1, number + 1)}
 
     def left_out(self, dataset: str, run: str, fold: str) -> list[str]:
@@ -296,7 +308,33 @@ class Plan:
             return []
         name = "epochs.pt" if chosen else "model.pt"
         folds = [ALL] if source else self.subjects(dataset)
-        return [f"{self.results}/{source or dataset}/{run}/folds/{fold}/{name}" for fold in folds]
+        return [
+            f"{self.results}/{source or dataset}/{trained}/folds/{fold}/{name}"
+            for fold in folds
+            for trained in self.trained_runs(run)
+        ]
+
+    def trained_runs(self, run: str) -> list[str]:
+        """The runs whose networks a run spots by: its own, or all seeds of the method it is the mean of."""
+        trainer = self.config.trainer(method_of(run))
+        return [run] if trainer == method_of(run) else self.runs(trainer)
+
+    def evaluation(
+        self, dataset: str, run: str, chosen: str, source: str | None = None
+    ) -> list[str]:
+        """What tells how probable a candidate is, of a method of two stages."""
+        if not self.config.two_stage_method(method_of(run)):
+            return []
+        return [f"{self.results}/{source or dataset}/{run}/evaluation.h5"]
+
+    def models_to_learn_from(self, dataset: str, run: str) -> list[str]:
+        """The trainings that left out each pair of groups of subjects."""
+        pairs = combinations(self.groups(dataset, run), 2)
+        return [
+            f"{self.results}/{dataset}/{trained}/folds/inner_{i}_{j}/model.pt"
+            for i, j in pairs
+            for trained in self.trained_runs(run)
+        ]
 
     def selection(
         self, dataset: str, run: str, chosen: str, source: str | None = None
@@ -317,7 +355,7 @@ class Plan:
         if self.subjects(dataset) == (fold,):
             raise InputError(self._one_subject(dataset, [method_of(run)]))
         settings = self.settings("train", dataset, method_of(run))
-        form = "_as_given" if settings.labels == "published" else ""
+        form = "_as_given" if getattr(settings, "labels", "") == "published" else ""
         return f"{self.results}/{dataset}/annotation{form}.csv"
 
     def model_to_start_from(self, dataset: str, run: str) -> list[str]:
@@ -329,19 +367,30 @@ class Plan:
 
     def scores(self) -> list[str]:
         """The score files of all methods and seeds, on each dataset and from one to another."""
-        return [
-            f"{self.results}/{dataset}/{run}{chosen}/score.json"
-            for method in self.config.methods
-            for dataset in self.left_one_out(method)
-            for run in self.runs(method)
-            for chosen in self.ways(dataset, method)
-        ] + [
-            f"{self.results}/{dataset}/{run}/cross/{source}{chosen}/score.json"
-            for method in self.config.methods
-            for source, dataset in self.crossed(method)
-            for run in self.runs(method)
-            for chosen in self.ways(source, method, without=("oracle",))
-        ]
+        return (
+            [
+                f"{self.results}/{dataset}/{run}{chosen}/score.json"
+                for method in self.config.methods
+                for dataset in self.left_one_out(method)
+                for run in self.runs(method)
+                for chosen in self.ways(dataset, method)
+            ]
+            + [
+                f"{self.results}/{dataset}/{run}/cross/{source}{chosen}/score.json"
+                for method in self.config.methods
+                for source, dataset in self.crossed(method)
+                for run in self.runs(method)
+                for chosen in self.ways(source, method, without=("oracle",))
+            ]
+            + [
+                f"{self.results}/{dataset}/{run}/part/{part}{chosen}/score.json"
+                for method in self.config.methods
+                for dataset in self.left_one_out(method)
+                for part in self.config.datasets[dataset].of
+                for run in self.runs(method)
+                for chosen in self.ways(dataset, method)
+            ]
+        )
 
     def shown(self) -> list[str]:
         """Where the intervals of the timelines stand: those of each method's first seed and policy."""
@@ -375,7 +424,9 @@ class Plan:
         ]
         checks = [f"{where}/{dataset}/check.csv" for dataset in self.checked]
         scores = self.scores()
-        intervals = [str(Path(score).with_name("intervals.csv")) for score in scores]
+        intervals = [
+            str(Path(score).with_name("intervals.csv")) for score in scores if "/part/" not in score
+        ]
         pages = [f"{where}/summary.csv", f"{where}/report/index.html"]
         return [*checks, *pages, *models, *scores, *intervals]
 
@@ -423,9 +474,10 @@ class Plan:
         if name == "align" and dataset in self.each_person:
             settings["face"] = own.person(video)
         if name == "spot":
-            modules.append(f"spotting.{'network' if config.trains(method) else 'displacement'}")
+            modules.append(f"spotting.{self._way(method)}")
         if name == "train":
             settings["seed"] += self.runs(method).index(run)
+            modules = ["train_multiscale"] if config.two_stage_method(method) else modules
         settings = {key: value for key, value in settings.items() if key not in without}
         if "sets" in settings:  # those that are not used may change
             settings["sets"] = {settings["set"]: settings["sets"][settings["set"]]}
@@ -433,6 +485,12 @@ class Plan:
             modules.append(f"faces.{detector}")
             weights = weights_of(detector)
         return {"config": json.dumps(settings), "code": digest(*modules), **weights}
+
+    def _way(self, method: str) -> str:
+        """The module of `spotting` by which a method spots."""
+        if self.config.two_stage_method(method):
+            return "two_stage"
+        return "network" if self.config.trains(method) else "displacement"
 
     def spot_settings(self, dataset: str, run: str) -> str:
         """What `select` spots with, as JSON."""
@@ -455,6 +513,13 @@ class Plan:
     def _check_folds(self, dataset: str, method: str) -> None:
         self.network(method)
         everyone = self.subjects(dataset)
+        if self.config.two_stage_method(method):
+            if len(everyone) < 3:
+                raise InputError(
+                    f"{dataset}: two stages need at least 3 subjects to learn from; it has {len(everyone)}: "
+                    f"run {method} on other datasets (methods.{method}.datasets)"
+                )
+            return
         if "inner" in self.settings("select", dataset, method).policies and len(everyone) < 3:
             raise InputError(
                 f"{dataset}: policy inner needs at least 3 subjects; it has {len(everyone)}: give "

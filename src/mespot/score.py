@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -96,12 +96,16 @@ def score(annotated: pd.DataFrame, spotted: pd.DataFrame, protocol: str) -> dict
 
 
 def score_files(
-    annotation: Path, as_given: Path | None, intervals: Sequence[Path], protocols: Sequence[str]
+    annotation: Path,
+    as_given: Path | None,
+    intervals: Sequence[Path],
+    protocols: Sequence[str],
+    videos: Collection[str] | None = None,
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Scores by protocol and type of CSV files of the contract's form; see `score`.
 
     `as_given`, if there is one, stands instead of `annotation` for the protocols that take frames as
-    they were given. Raises InputError for an unknown protocol or a file without the needed columns.
+    they were given. What was spotted in others than these `videos` does not count. Raises InputError for an unknown protocol or a file without the needed columns.
     """
     for protocol in protocols:
         if protocol not in PROTOCOLS:
@@ -109,6 +113,8 @@ def score_files(
     repaired = load_intervals(annotation)
     given = repaired if as_given is None else load_intervals(as_given)
     spotted = pd.concat([load_intervals(path) for path in intervals], ignore_index=True)
+    if videos is not None:
+        spotted = spotted[spotted["video"].isin(videos)]
     scores = {}
     for protocol in protocols:
         counts = score(given if PROTOCOLS[protocol].as_given else repaired, spotted, protocol)

@@ -216,6 +216,26 @@ class Annotation(Settings):
     offset_zero: Literal["mirror", "apex", "apex_plus_20", "drop"] = "mirror"
 
 
+# The regions in which an action unit shows, of both sets of regions.
+GRAPH_ROIS = {
+    1: [
+        "right_brow_outer",
+        "right_brow_middle",
+        "left_brow_middle",
+        "left_brow_outer",
+        "right_brow_head",
+        "left_brow_head",
+    ],
+    2: ["right_brow_inner", "left_brow_inner", "right_brow", "left_brow"],
+    12: ["right_lip_corner", "left_lip_corner", "right_lips", "left_lips"],
+    14: ["right_lip_corner", "left_lip_corner", "right_lips", "left_lips"],
+    25: ["upper_lip", "lower_lip", "chin"],
+    26: ["upper_lip", "lower_lip", "chin"],
+}
+TemporalKind = Literal["dilated", "gru", "attention", "pyramid"]
+GraphKind = Literal["none", "co_occurrence", "conditional", "distance", "learned"]
+
+
 class Train(Settings):
     seed: Seed = 1
     epochs: Count = 100
@@ -235,21 +255,31 @@ class Train(Settings):
     labels: Literal["repaired", "published"] = "repaired"
     start: str | None = None  # DATASET/METHOD whose model of all subjects training begins with
     keep: Annotated[int, Field(ge=0)] = 5  # every so many epochs the weights are kept; 0: never
-    graph_rois: dict[int, list[str]] = {
-        1: [
-            "right_brow_outer",
-            "right_brow_middle",
-            "left_brow_middle",
-            "left_brow_outer",
-            "right_brow_head",
-            "left_brow_head",
-        ],
-        2: ["right_brow_inner", "left_brow_inner", "right_brow", "left_brow"],
-        12: ["right_lip_corner", "left_lip_corner", "right_lips", "left_lips"],
-        14: ["right_lip_corner", "left_lip_corner", "right_lips", "left_lips"],
-        25: ["upper_lip", "lower_lip", "chin"],
-        26: ["upper_lip", "lower_lip", "chin"],
-    }
+    graph_rois: dict[int, list[str]] = GRAPH_ROIS
+
+
+class Multiscale(Settings):
+    """The training of the two-stage method's network: docs/method.md."""
+
+    seed: Seed = 1
+    steps: Count = 450
+    batch: Count = 24
+    window: Window = 512  # rows, at 30 a second
+    learning_rate: Positive = 0.004
+    weight_decay: Annotated[float, Field(ge=0)] = 0.02
+    channels: Annotated[int, Field(ge=1, le=4096)] = 48
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    temporal: TemporalKind = "dilated"
+    graph: GraphKind = "none"
+    graph_rois: dict[int, list[str]] = GRAPH_ROIS
+    inside_weight: Positive = 3.0
+    distance_weight: Annotated[float, Field(ge=0)] = 1.0
+    consistency_weight: Annotated[float, Field(ge=0)] = 0.0
+    au_weight: Annotated[float, Field(ge=0)] = 0.0
+    expressive: Annotated[float, Field(ge=0, le=1)] = 0.75
+    mirror: Annotated[float, Field(ge=0, le=1)] = 0.5
+    amplitude: Annotated[float, Field(ge=0)] = 0.25
+    speeds: list[Annotated[float, Field(ge=0.1, le=10)]] = [1.0]
 
 
 class Select(Settings):
@@ -259,6 +289,13 @@ class Select(Settings):
     groups: Annotated[int, Field(ge=3)] = 5
     first_epoch: Count = 10
     protocol: Protocol = "strict"
+
+
+class Evaluate(Settings):
+    """The second stage: what tells how probable a candidate is."""
+
+    groups: Annotated[int, Field(ge=3)] = 6
+    overlap: Share = 0.2
 
 
 class Spot(Settings):
@@ -282,6 +319,14 @@ class Spot(Settings):
             if least > most:
                 raise ValueError(f"{name}: {least} is more than {most}")
         return self
+
+
+class TwoStage(Settings):
+    """Spotting in two stages; null: the probability at which F1 is best on inner left-out subjects."""
+
+    least_macro: Annotated[float, Field(ge=0, le=1)] | None = None
+    least_micro: Annotated[float, Field(ge=0, le=1)] | None = None
+    hidden: Annotated[float, Field(ge=0, le=1)] = 0.5
 
 
 class Displacement(Settings):
@@ -337,10 +382,12 @@ class Method(Settings):
 
     base: str | None = None
     model: str | None = None
+    mean_of: str | None = None
     seeds: Count | None = None
     datasets: dict[str, dict[str, dict[str, Any]]] | None = None
     train: dict[str, Any] = {}
     select: dict[str, Any] = {}
+    evaluate: dict[str, Any] = {}
     spot: dict[str, Any] = {}
 
 
@@ -444,8 +491,11 @@ STAGES: dict[str, type[Settings]] = {
     "features": Features,
     "annotation": Annotation,
     "train": Train,
+    "multiscale": Multiscale,
     "select": Select,
+    "evaluate": Evaluate,
     "spot": Spot,
+    "two_stage": TwoStage,
     "displacement": Displacement,
     "score": Score,
     "report": Report,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -13,13 +12,13 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.optim.adamw import adamw
 
-from mespot import gpus
 from mespot.errors import InputError, reading
-from mespot.feature_store import Feature, load
-from mespot.intervals import NEEDED, load_intervals, write_table
+from mespot.feature_store import Feature
+from mespot.intervals import write_table
 from mespot.networks import graph, losses
+from mespot.networks.fold import compute_alike, to_train_on
+from mespot.networks.optimiser import AdamW
 from mespot.networks.targets import cut, labels, training_targets
 from mespot.networks.trained import (
     State,
@@ -85,30 +84,9 @@ def train(
     term. What a killed run left in `out`.checkpoint is taken up: the result is the same to the byte.
     Raises InputError if nothing is left to train on.
     """
-    gpus.take_one()
-    stored = load(features)
-    chosen = [feature for feature in stored if feature.subject not in left_out]
-    table = load_intervals(annotation, (*NEEDED, "apex", "au"))
-    annotated = table[table["video"].isin({feature.video for feature in chosen})]
-    if not chosen or annotated.empty:
-        raise InputError(
-            f"{annotation}: no expression of a subject other than {', '.join(left_out)!r} in it"
-        )
-    for feature in chosen:
-        if feature.regions != chosen[0].regions:
-            raise InputError(
-                f"{features}: {feature.video} has other regions than {chosen[0].video}; prepare both "
-                "with the same roi.set"
-            )
-    if unknown := set(left_out) - {feature.subject for feature in stored}:
-        print(f"warning: {features}: no video of {', '.join(sorted(unknown))}", file=sys.stderr)
+    chosen, table, annotated = to_train_on(features, annotation, left_out)
     seed = fold_seed(settings.seed, left_out)
-    torch.manual_seed(seed)
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what the next line needs on a GPU
-    # Its other name, use_deterministic_algorithms, imports the whole compiler: 4.5 s in each job.
-    torch.set_deterministic_debug_mode("error")
-    torch.backends.cudnn.allow_tf32 = False  # float32 is meant, on a GPU too
-    torch.set_num_threads(1)  # sums in another order give other bytes; folds share the cores
+    compute_alike(seed)
     aus = table["au"] if settings.graph == "published" else annotated["au"]
     trained = untrained(chosen, aus, network, settings)
     if start:
@@ -228,61 +206,6 @@ def counted(logits: Tensor, batch: Windows) -> tuple[Tensor, dict[str, Tensor]]:
         return logits, batch.targets
     rows = logits.transpose(1, 2)[batch.valid].T[None]
     return rows, {name: target[batch.valid][None] for name, target in batch.targets.items()}
-
-
-class AdamW:
-    """torch's AdamW (arXiv 1711.05101) over a network; as published, only weights of two and more
-    dimensions decay, not biases and batch normalisations.
-
-    Through torch's functional form: the class imports the compiler, 5 s in each of many short jobs.
-    """
-
-    def __init__(self, network: torch.nn.Module, rate: float, weight_decay: float):
-        self.rate = rate
-        self.groups = []
-        for decays in (True, False):
-            learned = (p for p in network.parameters() if p.requires_grad)
-            parameters = [p for p in learned if (p.ndim > 1) == decays]
-            state = {
-                "exp_avgs": [torch.zeros_like(p) for p in parameters],
-                "exp_avg_sqs": [torch.zeros_like(p) for p in parameters],
-                "state_steps": [torch.zeros((), device=p.device) for p in parameters],
-            }
-            self.groups.append((parameters, state, weight_decay if decays else 0.0))
-
-    def step(self, loss: Tensor) -> None:
-        """One step down the gradient of `loss`."""
-        everything = [parameter for parameters, _, _ in self.groups for parameter in parameters]
-        gradients = torch.autograd.grad(loss, everything, allow_unused=True)
-        gradients = dict(zip(map(id, everything), gradients, strict=True))
-        for parameters, state, weight_decay in self.groups:
-            used = [k for k, p in enumerate(parameters) if gradients[id(p)] is not None]
-            if used:
-                adamw(
-                    [parameters[k].data for k in used],
-                    [gradients[id(parameters[k])] for k in used],
-                    max_exp_avg_sqs=[],
-                    **{name: [tensors[k] for k in used] for name, tensors in state.items()},
-                    foreach=False,
-                    fused=parameters[0].is_cuda,
-                    amsgrad=False,
-                    beta1=0.9,
-                    beta2=0.999,
-                    lr=self.rate,
-                    weight_decay=weight_decay,
-                    eps=1e-8,
-                    maximize=False,
-                )
-
-    def state(self) -> dict[str, Any]:
-        return {"rate": self.rate, "groups": [state for _, state, _ in self.groups]}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self.rate = float(state["rate"])
-        for (_, own, _), other in zip(self.groups, state["groups"], strict=True):
-            for name, tensors in own.items():
-                for tensor, value in zip(tensors, other[name], strict=True):
-                    tensor.copy_(value)
 
 
 class Course:

@@ -50,6 +50,7 @@ if workflow.is_main_process:  # not again in each job
 wildcard_constraints:
     dataset=r"[\w.-]+",
     source=r"[\w.-]+",
+    part=r"[\w.-]+",
     video=r"[\w.-]+",
     # A method; its further seeds stand below it.
     run=r"[\w.-]+(/seed_\d+)?",

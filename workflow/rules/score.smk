@@ -43,3 +43,27 @@ rule score_cross:
     shell:
         "mespot score --annotation {input.annotation:q} --as-given {input.as_given:q}"
         " --intervals {input.intervals:q} {params.protocols} --out {output:q} 2> {log:q}"
+
+
+rule score_part:
+    """F1 on one of the datasets that were joined to train on."""
+    input:
+        annotation=f"{R}/{{part}}/annotation.csv",
+        as_given=f"{R}/{{part}}/annotation_as_given.csv",
+        features=f"{R}/{{part}}/features.h5",
+        intervals=rules.spot.output.intervals,
+    output:
+        f"{R}/{{dataset}}/{{run}}/part/{{part}}{{chosen}}/score.json",
+    log:
+        f"{R}/logs/score/{{dataset}}/{{run}}/{{part}}{{chosen}}.log",
+    benchmark:
+        f"{R}/benchmarks/score/{{dataset}}/{{run}}/{{part}}{{chosen}}.tsv"
+    conda:
+        "../../envs/mespot.yaml"
+    params:
+        protocols=PROTOCOLS,
+        stage=ask(plan.stage, "score"),
+    shell:
+        "mespot score --annotation {input.annotation:q} --as-given {input.as_given:q}"
+        " --features {input.features:q} --intervals {input.intervals:q} {params.protocols}"
+        " --out {output:q} 2> {log:q}"

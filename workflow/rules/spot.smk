@@ -4,6 +4,7 @@ rule spot:
         features=f"{R}/{{dataset}}/features.h5",
         models=ask(plan.models_of_folds),
         selection=ask(plan.selection),
+        evaluation=ask(plan.evaluation),
     output:
         intervals=f"{R}/{{dataset}}/{{run}}{{chosen}}/intervals.csv",
         not_counted=f"{R}/{{dataset}}/{{run}}{{chosen}}/not_counted.csv",
@@ -19,10 +20,12 @@ rule spot:
         network=lambda wildcards: plan.network(wildcards.run),
         models=each("--model", "models"),
         selection=each("--selection", "selection"),
+        evaluation=each("--evaluation", "evaluation"),
         stage=ask(plan.stage, "spot"),
         lanes=json.dumps(cfg.lanes.plain()),
     shell:
         "mespot spot --features {input.features:q} {params.models} {params.selection}"
+        " {params.evaluation}"
         " --network {params.network[name]:q} --out {output.intervals:q}"
         " --not-counted {output.not_counted:q} --lanes {output.lanes:q} --curves {output.curves:q}"
         " --settings {params.stage[config]:q} --lane-settings {params.lanes:q} 2> {log:q}"
@@ -34,6 +37,7 @@ rule spot_cross:
         features=f"{R}/{{dataset}}/features.h5",
         models=ask(plan.models_of_folds),
         selection=ask(plan.selection),
+        evaluation=ask(plan.evaluation),
     output:
         intervals=f"{R}/{{dataset}}/{{run}}/cross/{{source}}{{chosen}}/intervals.csv",
         not_counted=f"{R}/{{dataset}}/{{run}}/cross/{{source}}{{chosen}}/not_counted.csv",
@@ -49,10 +53,12 @@ rule spot_cross:
         network=lambda wildcards: plan.network(wildcards.run),
         models=each("--model", "models"),
         selection=each("--selection", "selection"),
+        evaluation=each("--evaluation", "evaluation"),
         stage=ask(plan.stage, "spot"),
         lanes=json.dumps(cfg.lanes.plain()),
     shell:
         "mespot spot --features {input.features:q} {params.models} {params.selection}"
+        " {params.evaluation}"
         " --network {params.network[name]:q} --out {output.intervals:q}"
         " --not-counted {output.not_counted:q} --lanes {output.lanes:q} --curves {output.curves:q}"
         " --settings {params.stage[config]:q} --lane-settings {params.lanes:q} 2> {log:q}"

@@ -1,3 +1,7 @@
+# The methods of two stages, and all others: no two rules make one file.
+TWO_STAGE = rf"({one_of(plan.two_stage)})(/seed_\d+)?"
+
+
 rule train:
     """One fold: a model trained on all subjects but one (`all`: on all, for new videos).
 
@@ -17,6 +21,8 @@ rule train:
         f"{R}/logs/train/{{dataset}}/{{run}}/{{fold}}.log",
     benchmark:
         f"{R}/benchmarks/train/{{dataset}}/{{run}}/{{fold}}.tsv"
+    wildcard_constraints:
+        run=rf"(?!{TWO_STAGE}/)[\w.-]+(/seed_\d+)?",
     conda:
         "../../envs/mespot.yaml"
     resources:
@@ -34,4 +40,35 @@ rule train:
         "mespot train --features {input.features:q} --annotation {input.annotation:q}"
         " {params.left_out} {params.start} --network {params.network[name]:q}"
         " --out {output.model:q} --epochs {output.epochs:q} --history {output.history:q}"
+        " --settings {params.stage[config]:q} 2> {log:q}"
+
+
+rule train_multiscale:
+    """One fold of the two-stage method: a network trained on all subjects but one, or but two groups."""
+    input:
+        features=f"{R}/{{dataset}}/features.h5",
+        annotation=ask(plan.annotation_to_train_on),
+    output:
+        model=f"{R}/{{dataset}}/{{run}}/folds/{{fold}}/model.pt",
+        history=f"{R}/{{dataset}}/{{run}}/folds/{{fold}}/history.csv",
+    log:
+        f"{R}/logs/train/{{dataset}}/{{run}}/{{fold}}.log",
+    benchmark:
+        f"{R}/benchmarks/train/{{dataset}}/{{run}}/{{fold}}.tsv"
+    wildcard_constraints:
+        run=TWO_STAGE,
+    conda:
+        "../../envs/mespot.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 20 * attempt,
+        gpu=1,
+    params:
+        left_out=lambda wildcards: flags(
+            "--left-out", plan.left_out(**dict(wildcards.items()))
+        ),
+        stage=ask(plan.stage, "train"),
+    shell:
+        "mespot train-multiscale --features {input.features:q} --annotation {input.annotation:q}"
+        " {params.left_out} --out {output.model:q} --history {output.history:q}"
         " --settings {params.stage[config]:q} 2> {log:q}"

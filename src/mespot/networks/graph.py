@@ -70,6 +70,63 @@ def adjacency(
     return linked if published else _rows_to_one(linked + np.eye(n_rois))
 
 
+# Where the regions lie on a face seen from the front, in inter-ocular distances from between the eyes.
+PLACES = {
+    "right_brow_outer": (-0.81, -0.41),
+    "right_brow_middle": (-0.62, -0.45),
+    "right_brow_inner": (-0.43, -0.44),
+    "left_brow_inner": (0.43, -0.44),
+    "left_brow_middle": (0.62, -0.45),
+    "left_brow_outer": (0.81, -0.41),
+    "nose_bridge": (0.0, 0.19),
+    "nose_tip": (0.0, 0.64),
+    "right_lip_corner": (-0.55, 1.15),
+    "upper_lip": (0.0, 1.03),
+    "left_lip_corner": (0.55, 1.15),
+    "lower_lip": (0.0, 1.53),
+    "right_brow": (-0.79, -0.38),
+    "right_brow_head": (-0.34, -0.39),
+    "left_brow_head": (0.34, -0.39),
+    "left_brow": (0.79, -0.38),
+    "right_eye": (-0.5, 0.0),
+    "left_eye": (0.5, 0.0),
+    "right_cheek": (-0.46, 0.65),
+    "left_cheek": (0.46, 0.65),
+    "nose": (0.0, 0.3),
+    "right_lips": (-0.43, 1.2),
+    "left_lips": (0.43, 1.2),
+    "chin": (0.0, 1.88),
+}
+LIKELY = 0.4  # least probability of one action unit beside another, of a link
+
+
+def conditional(
+    aus: Iterable[str], rois_of_au: Mapping[int, Sequence[int]], n_rois: int
+) -> np.ndarray:
+    """(R, R): ROI j is linked to i where j moves in at least LIKELY of the expressions in which i does.
+
+    After ML-GCN (arXiv 1904.03582, eq. 7); rows sum to one.
+    """
+    moved = np.zeros((0, n_rois))
+    for text in aus:
+        rois = [roi for unit in parse(text) for roi in rois_of_au.get(unit.number, ())]
+        moved = np.vstack([moved, np.isin(np.arange(n_rois), rois)])
+    together = moved.T @ moved
+    return _rows_to_one(together >= LIKELY * together.diagonal().clip(1e-9)[:, None])
+
+
+def by_distance(regions: Sequence[str]) -> np.ndarray:
+    """(R, R): the nearer two regions lie on a face, the more; rows sum to one.
+
+    Raises ValueError for a region whose place is unknown.
+    """
+    if unknown := [name for name in regions if name not in PLACES]:
+        raise ValueError(f"where on a face {', '.join(unknown)} lies is unknown")
+    places = np.array([PLACES[name] for name in regions])
+    apart = np.linalg.norm(places[:, None] - places, axis=2)
+    return _rows_to_one(np.exp(-(apart**2) / 2))
+
+
 def _rows_to_one(matrix: np.ndarray) -> np.ndarray:
     """Each row divided by its sum, where there is one."""
     sums = matrix.sum(axis=1, keepdims=True)

@@ -41,12 +41,12 @@ def steps(feature: Feature) -> np.ndarray:
 
 def to_rows(frames: np.ndarray, fps: float) -> np.ndarray:
     """Intervals (N, 2) in frames, inclusive, as first and last row at RATE (not rounded)."""
-    return np.stack([frames[:, 0], frames[:, 1] + 1], 1) * RATE / fps - (0, 1)
+    return np.stack([frames[:, 0], frames[:, 1] + 1], 1) * RATE / fps - np.array([0, 1])
 
 
 def to_frames(rows: np.ndarray, fps: float) -> np.ndarray:
     """The other way, (N, 2) int."""
-    ends = (rows + (0, 1)) * fps / RATE
+    ends = (np.asarray(rows) + np.array([0, 1])) * fps / RATE
     first = np.rint(ends[:, 0]).astype(int)
     return np.stack([first, np.maximum(np.rint(ends[:, 1]).astype(int) - 1, first)], 1)
 

@@ -1,9 +1,7 @@
-"""The network of the two-stage method: regions as a graph, then dilated convolutions over time.
+"""The network of the two-stage method: regions, as a graph or freely mixed, then time.
 
-Each frame's regions are mixed, by a graph convolution or freely; residual blocks of dilated convolutions
-(WaveNet, arXiv 1609.03499; MS-TCN, arXiv 1903.01945) look at some seconds around it; and the outputs
-say for each type whether an expression begins, peaks, ends or goes on there (BSN, arXiv 1806.02964), and
-how far away its ends are (arXiv 1904.01355).
+Its outputs say for each type whether an expression begins, peaks, ends or goes on at a row (BSN,
+arXiv 1806.02964), and how far away its ends are (FCOS, arXiv 1904.01355).
 """
 
 from __future__ import annotations
@@ -12,48 +10,64 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mespot.networks.temporal import Convolution, temporal
+
 TYPES = ("micro", "macro")
 MARKS = ("onset", "apex", "offset", "inside")
 PROBABILITIES = tuple(f"{type_}_{mark}" for type_ in TYPES for mark in MARKS)
-# Logarithm of one more than the rows to the interval's first and last.
+# Logarithm of one more than the rows to the first and the last of the expression that a row is in.
 DISTANCES = tuple(f"{type_}_{end}" for type_ in TYPES for end in ("since", "until"))
-DILATIONS = (1, 2, 4, 8, 16, 1, 2, 4, 8, 16)
+OUTPUTS = PROBABILITIES + DISTANCES
+# The action units that the auxiliary head tells: those with muscles around the regions.
+AUS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 24, 25, 26)
+NODE = 8  # channels of a region after the graph convolution
 RARE = -3.0  # what a probability's logit begins at: marks are rare
 
 
-class Convolution(nn.Conv1d):
-    """Over time, of (B, C, 1, T) kept channels-last: faster on a CPU."""
+class Graph(nn.Module):
+    """relu(A X W + X V + b) on regions X (B, T, R, C): each hears its neighbours, and itself.
 
-    def forward(self, x: Tensor) -> Tensor:
-        sides, apart = (0, *self.padding), (1, *self.dilation)
-        return F.conv2d(x, self.weight.unsqueeze(2), self.bias, padding=sides, dilation=apart)
+    `adjacency` (R, R) is kept, or where it is None learned, its rows a softmax.
+    """
 
-
-class Block(nn.Module):
-    def __init__(self, channels: int, dilation: int, dropout: float):
+    def __init__(self, regions: int, inputs: int, adjacency: Tensor | None):
         super().__init__()
-        self.around = Convolution(
-            channels, channels, 3, padding=dilation, dilation=dilation, bias=False
-        )
-        self.norm = nn.BatchNorm2d(channels)
-        self.mix = Convolution(channels, channels, 1, bias=False)
-        self.out = nn.BatchNorm2d(channels)
-        self.dropout = nn.Dropout2d(dropout)  # whole channels: cheaper than single values
+        self.neighbours = nn.Linear(inputs, NODE, bias=False)
+        self.own = nn.Linear(inputs, NODE)
+        if adjacency is None:
+            self.free = nn.Parameter(torch.zeros(regions, regions))
+        else:
+            self.register_buffer("adjacency", adjacency.clone())
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.dropout(self.out(self.mix(F.relu(self.norm(self.around(x))))))
+        adjacency = self.free.softmax(1) if hasattr(self, "free") else self.adjacency
+        return F.relu(adjacency @ self.neighbours(x) + self.own(x))
 
 
 class Multiscale(nn.Module):
-    """(B, T, R, C) inputs -> (B, 12, T): logits of PROBABILITIES, then DISTANCES."""
+    """(B, T, R, C) inputs -> (B, 12, T) logits of PROBABILITIES, then DISTANCES; then those of AUS.
 
-    def __init__(self, regions: int, inputs: int, channels: int, dropout: float):
+    `graph` is an adjacency (R, R), "learned", or None: then each frame's regions are mixed freely.
+    """
+
+    def __init__(
+        self,
+        regions: int,
+        inputs: int,
+        channels: int,
+        dropout: float,
+        kind: str = "dilated",
+        graph: Tensor | str | None = None,
+        aus: bool = False,
+    ):
         super().__init__()
-        self.stem = Convolution(regions * inputs, channels, 1)
-        self.blocks = nn.Sequential(*(Block(channels, d, dropout) for d in DILATIONS))
-        self.head = Convolution(channels, len(PROBABILITIES) + len(DISTANCES), 1)
+        adjacency = None if isinstance(graph, str) else graph
+        self.graph = nn.Identity() if graph is None else Graph(regions, inputs, adjacency)
+        self.mix = Convolution(regions * (inputs if graph is None else NODE), channels, 1)
+        self.temporal = temporal(kind, channels, dropout)
+        self.head = Convolution(channels, len(OUTPUTS) + len(AUS) * aus, 1)
         nn.init.constant_(self.head.bias[: len(PROBABILITIES)], RARE)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        x = inputs.flatten(2).unsqueeze(1).permute(0, 3, 1, 2)
-        return self.head(F.relu(self.blocks(self.stem(x)))).squeeze(2)
+        x = self.graph(inputs).flatten(2).unsqueeze(1).permute(0, 3, 1, 2)
+        return self.head(F.relu(self.temporal(self.mix(x)))).squeeze(2)

@@ -72,7 +72,9 @@ def look(moved: np.ndarray, regions: Sequence[str]) -> Seen:
         unit = np.percentile(sizes, SCALE) + 1e-9
         joint = [sizes[:, which] for which in (parts["brows"], parts["mouth"])] + [sizes]
         for size in [*sizes.T, *(np.sqrt((one**2).mean(1)) for one in joint)]:
-            at, about = find_peaks(size / unit, prominence=PROMINENCE, wlen=round(AROUND * RATE) | 1)
+            at, about = find_peaks(
+                size / unit, prominence=PROMINENCE, wlen=round(AROUND * RATE) | 1
+            )
             known = (about["prominences"], about["left_bases"], about["right_bases"])
             for down in ENDS if len(at) else ():
                 _, _, first, last = peak_widths(size / unit, at, down, known)
@@ -120,16 +122,22 @@ def candidates(seen: Seen, type_: str) -> Candidates:
 
 def best(rows: np.ndarray, score: np.ndarray, overlap: float) -> np.ndarray:
     """Indices of those that overlap no better one by more than `overlap` (IoU), best first."""
-    order = np.lexsort((rows[:, 0], -score))
-    first, last = rows[order, 0], rows[order, 1]
-    stands, kept = np.ones(len(order), bool), []
-    for k in range(len(order)):
-        if not stands[k]:
-            continue
-        kept.append(order[k])
-        shared = np.minimum(last, last[k]) - np.maximum(first, first[k]) + 1
-        union = (last - first + 1) + (last[k] - first[k] + 1) - shared
-        stands &= shared <= overlap * union
+    if not len(rows):
+        return np.zeros(0, int)
+    in_time = np.lexsort((rows[:, 1], rows[:, 0]))
+    first, last = rows[in_time].T
+    length = last - first + 1
+    # Only what begins at most the longest interval earlier can reach into another.
+    begins = np.searchsorted(first, first - length.max())
+    ends = np.searchsorted(first, last, side="right")
+    stands, kept = np.ones(len(rows), bool), []
+    for k in np.lexsort((first, -score[in_time])):
+        if stands[k]:
+            kept.append(in_time[k])
+            near = slice(begins[k], ends[k])
+            shared = np.minimum(last[near], last[k]) - np.maximum(first[near], first[k]) + 1
+            union = length[near] + length[k] - shared
+            stands[near] &= shared <= overlap * union
     return np.array(kept, int)
 
 

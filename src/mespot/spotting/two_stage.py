@@ -1,0 +1,109 @@
+"""Spotting in two stages: networks' curves give candidates, and what tells of each how probable it is."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mespot import store
+from mespot.datasets.layouts import ALL
+from mespot.errors import InputError
+from mespot.feature_store import Feature
+from mespot.intervals import TYPES
+from mespot.networks.inputs import RATE, steps, to_frames
+from mespot.networks.multiscale import PROBABILITIES
+from mespot.networks.multiscale_trained import Model, curves, load_model
+from mespot.progress import progress
+from mespot.settings import Displacement, TwoStage
+from mespot.spotting import Spotted, evaluation
+from mespot.spotting.candidates import Candidates, best, candidates, curve_of, look
+from mespot.spotting.displacement import displacement
+from mespot.spotting.evaluation import Evaluation
+from mespot.spotting.proposals import Proposal
+
+UNITS = "probability"
+
+
+def by_two_stages(
+    stored: Sequence[Feature], models: Sequence[Path], learnt: Path, settings: TwoStage
+) -> Iterator[Spotted]:
+    """Spot with the mean of the models that left out the same subjects, in those subjects' videos.
+
+    Models that left out nobody spot in all videos. `learnt` is what `evaluate` wrote. The curves are
+    (T-1, 8) float32 PROBABILITIES. Raises InputError.
+    """
+    together: dict[tuple[str, ...], list[Model]] = defaultdict(list)
+    for path in models:
+        model = load_model(path)
+        together[tuple(model.facts.left_out)].append(model)
+    spotted = False
+    for left_out, several in progress(together.items(), "spot", len(together)):
+        theirs = [one for one in stored if not left_out or one.subject in left_out]
+        own = load_evaluation(learnt, left_out)
+        for feature in theirs:
+            spotted = True
+            yield spot_video(feature, several, own, settings)
+    if not spotted:
+        raise InputError(
+            "no video of a subject whom the models left out; a model of all subjects (folds/all) spots "
+            "in any video"
+        )
+
+
+def load_evaluation(path: Path, left_out: Sequence[str]) -> dict[str, Evaluation]:
+    """Each type's evaluation that nobody of `left_out` had a part in. Raises InputError."""
+    with store.read(path) as file:
+        for name, group in store.groups(file).items():
+            without = store.attribute(group, "left_out", list[str])
+            if name == ALL if not left_out else set(left_out) <= {*without}:
+                return {type_: evaluation.load(group[type_]) for type_ in TYPES}
+    raise InputError(f"{path}: no evaluation without {', '.join(left_out) or 'nobody'} in it")
+
+
+def spot_video(
+    feature: Feature, models: Sequence[Model], learnt: dict[str, Evaluation], settings: TwoStage
+) -> Spotted:
+    """The intervals of each type that are probable enough; none overlaps a more probable one of its type."""
+    seen, found = found_in(feature, models)
+    proposals = []
+    for type_, one in found.items():
+        probability = learnt[type_].probability(one.told)
+        frames = to_frames(one.rows, feature.fps)
+        least = getattr(settings, f"least_{type_}")
+        least = learnt[type_].least if least is None else least
+        for k in best(frames, probability, learnt[type_].overlap):
+            score = float(learnt[type_].calibrated(probability[k]))
+            onset, offset = map(int, frames[k])
+            hidden = 1 - feature.valid[onset : offset + 1].mean()
+            if score >= least and hidden <= settings.hidden:
+                apex = _apex(seen, type_, one.rows[k], feature.fps)
+                proposals.append(
+                    (type_, Proposal(onset, min(max(apex, onset), offset), offset, score))
+                )
+    moved = displacement(feature, Displacement())
+    return Spotted(feature, list(PROBABILITIES), _at_frames(seen, feature), proposals, moved)
+
+
+def found_in(feature: Feature, models: Sequence[Model]) -> tuple[np.ndarray, dict[str, Candidates]]:
+    """The models' curves (12, T) of a video, and the candidates of each type."""
+    seen = curves(models, feature)
+    video = look(steps(feature), feature.regions)._replace(curves=seen)
+    return seen, {type_: candidates(video, type_) for type_ in TYPES}
+
+
+def _apex(seen: np.ndarray, type_: str, rows: np.ndarray, fps: float) -> int:
+    """The frame at which an interval's apex is most probable."""
+    inside = curve_of(seen, type_, "apex")[rows[0] : rows[1] + 1]
+    return round((rows[0] + inside.argmax()) * fps / RATE)
+
+
+def _at_frames(seen: np.ndarray, feature: Feature) -> np.ndarray:
+    """The probabilities (T-1, 8) float32 at the video's own rows."""
+    own = (np.arange(len(feature.mdmo)) + 0.5) * RATE / feature.fps - 0.5
+    rows = np.arange(seen.shape[1])
+    return np.stack(
+        [np.interp(own, rows, curve) for curve in seen[: len(PROBABILITIES)]], 1
+    ).astype(np.float32)
