@@ -34,6 +34,7 @@ STAGES = [
     "annotation",
     "train",
     "select",
+    "evaluate",
     "spot",
     "score",
     "aggregate",
@@ -68,6 +69,11 @@ OTHER = {
             **{name: {} for name in ("grey", "mine", "both")},
         }
     },
+    "multiscale.temporal": "gru",
+    "multiscale.graph": "learned",
+    "multiscale.speeds": [1.0, 0.8],
+    "two_stage.least_macro": 0.4,
+    "two_stage.least_micro": 0.4,
     "select.policies": ["last", "inner", "oracle"],
     "select.protocol": "megc2020",
     "spot.proposals": "published",
@@ -86,6 +92,8 @@ OTHER = {
     "methods.mespot.train.epochs": 31,
     "methods.mespot.select.protocol": "megc2020",
     "methods.mespot.spot.apex": 0.4,
+    "methods.one_seed.seeds": 3,
+    "methods.two_stage.evaluate.overlap": 0.3,
 }
 # What no dry-run of the same workflow tells.
 LEFT_ASIDE = {
@@ -97,7 +105,7 @@ LEFT_ASIDE = {
 
 
 def finished_config(folder: Path) -> dict[str, Any]:
-    """Every kind of dataset, two methods that train and one that does not, each way of choosing."""
+    """Every kind of dataset, methods that train, one of two stages, and one that does not, each way of choosing."""
     return {
         "results": str(folder / "results"),
         "demo": {"subjects": 3},
@@ -119,6 +127,7 @@ def finished_config(folder: Path) -> dict[str, Any]:
         "methods": {
             "mespot": {"seeds": 1},
             "published": {"datasets": {"color": {}}},
+            "one_seed": {"datasets": {"color": {}}, "seeds": 2},
         },
     }
 
@@ -225,8 +234,9 @@ def settings() -> dict[str, dict[str, Any]]:
             continue
         if key in OTHER:
             changed[key] = OTHER[key]
-        elif key.startswith("train.graph_rois"):
-            changed["train.graph_rois"] = {**default["train"]["graph_rois"], 1: ["left_brow_head"]}
+        elif found := re.match(r"(\w+).graph_rois", key):
+            rois = default[found[1]]["graph_rois"]
+            changed[found[0]] = {**rois, 1: ["left_brow_head"]}
         elif isinstance(value, int):
             changed[key] = value + 1
         elif isinstance(value, float):
@@ -291,7 +301,8 @@ def _fork(told: Path, folder: str, *arguments: str) -> None:
     from mespot import rerun
 
     get_argument_parser()  # imports the plugins
-    for stage in (*STAGES, "spotting.network", "spotting.displacement", "pages.own", "faces.dlib"):
+    ways = ("spotting.network", "spotting.two_stage", "train_multiscale")
+    for stage in (*STAGES, *ways, "spotting.displacement", "pages.own", "faces.dlib"):
         rerun.digest(stage)
     stand_in = os.environ["MESPOT_STAND_IN"]
     for file in sorted(told.glob("*.yaml")):

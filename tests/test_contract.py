@@ -16,7 +16,7 @@ from mespot.errors import InputError
 from mespot.why import why
 
 # From the first that runs again on, in the order of the stages; `check` stands apart.
-TRAINED = ["train", "select", "spot", "score", "aggregate", "report"]
+TRAINED = ["train", "select", "evaluate", "spot", "score", "aggregate", "report"]
 
 
 def after(stage: str) -> set[str]:
@@ -61,15 +61,18 @@ OF_MODULES = {
     "mdmo.py": after("mdmo"),
     "features.py": after("features"),
     "annotation.py": {*after("annotation"), "check"},
-    "train.py": set(TRAINED),
-    "select.py": set(TRAINED) - {"train"},
-    "spot.py": set(TRAINED) - {"train", "select"},
-    "score.py": set(TRAINED) - {"train"},
+    "train.py": set(TRAINED) - {"evaluate"},
+    "train_multiscale.py": set(TRAINED) - {"select"},
+    "select.py": set(TRAINED) - {"train", "evaluate"},
+    "evaluate.py": set(TRAINED) - {"train", "select"},
+    "spot.py": set(TRAINED) - {"train", "select", "evaluate"},
+    "score.py": set(TRAINED) - {"train", "evaluate"},
     "aggregate.py": {"aggregate", "report"},
     "report.py": {"report"},
     # What several stages import.
     "tvl1/plain.py": FROM_ROI | {"flow"},
-    "spotting/network.py": set(TRAINED) - {"train"},
+    "spotting/network.py": set(TRAINED) - {"train", "evaluate"},
+    "spotting/two_stage.py": set(TRAINED) - {"train", "select"},
     "spotting/displacement.py": set(TRAINED) - {"train"},
     "networks/auw_gcn.py": set(TRAINED),
     "frames.py": {*STAGES} - {"demo"},

@@ -200,7 +200,7 @@ def test_what_a_job_is_given_changes_with_what_it_goes_by_alone(ask):
     less = json.loads(plan.stage("check", ("align",), "decode", dataset="mine")["config"])
     assert set(whole) - set(less) == {"align"}
     codes = {plan.stage("spot", dataset="mine", run=run)["code"] for run in plan.config.methods}
-    assert len(codes) == 2, "spotting by a network, and by displacement"
+    assert len(codes) == 3, "spotting by a network, in two stages, and by displacement"
     assert plan.gpu("align", "mine") == 0
 
 

@@ -213,7 +213,13 @@ class Config(Settings):
             *(["seeds"] if "train" in possible else []),
         }:
             if getattr(own, key):
-                raise ValueError(f"methods.{name}.{key}: {model} has none of its own")
+                why = (
+                    f"it spots by the networks of {own.mean_of}"
+                    if own.mean_of
+                    else f"{model} has none"
+                )
+                why = why if self.trains(name) else f"{model} trains nothing"
+                raise ValueError(f"methods.{name}.{key}: {why}")
         named = self.methods[name].datasets or {}
         for dataset, differences in named.items():
             if dataset not in self.datasets:

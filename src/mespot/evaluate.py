@@ -90,13 +90,8 @@ def evaluate(
             parts = [found[pair, other] for pair, other in zip(by, others, strict=True)]
             group = file.create_group(f"{number + 1}" if own else ALL)
             store.tell(group, left_out=sorted(own) or [""])
-            try:
-                for type_, one in learn(parts, settings).items():
-                    evaluation.save(group.create_group(type_), one)
-            except ValueError as error:
-                raise InputError(
-                    f"{annotation}: without {', '.join(sorted(own)) or 'anybody'}: {error}"
-                ) from None
+            for type_, one in learn(parts, settings).items():
+                evaluation.save(group.create_group(type_), one)
 
 
 def _known(features: Path) -> tuple[float, str]:
@@ -139,7 +134,7 @@ def learn(
     """An evaluation for each type, from the videos of each group.
 
     How much its probabilities are worth, and how large they must be, is told by those that it has when
-    it has learnt from the other groups alone. Raises ValueError if there is nothing to learn.
+    it has learnt from the other groups alone.
     """
     learnt, curves = {}, {}
     for type_ in TYPES:
@@ -184,10 +179,13 @@ def matched(frames: np.ndarray, annotated: np.ndarray) -> np.ndarray:
 
 
 def worth(probability: np.ndarray, right: np.ndarray) -> tuple[float, float]:
-    """Slope and offset of the logit that make probabilities those of being right (Platt)."""
-    if right.all() or not right.any():
-        raise ValueError(f"{right.sum()} of {len(right)} intervals are right: nothing to learn")
+    """Slope and offset of the logit that make probabilities those of being right (Platt).
+
+    One right and one wrong interval of no great probability are added, so that neither is unheard of.
+    """
     logits = evaluation.logit(np.clip(probability, evaluation.SURE, 1 - evaluation.SURE))
+    middle = np.median(logits) if len(logits) else 0.0
+    logits, right = np.append(logits, [middle, middle]), np.append(right, [True, False])
     fitted = LogisticRegression(C=np.inf).fit(logits[:, None], right)
     return float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
 
@@ -201,11 +199,11 @@ def counts_over(probability: np.ndarray, right: np.ndarray, annotated: int) -> n
 def chosen(
     learnt: dict[str, Evaluation], curves: Mapping[str, np.ndarray]
 ) -> dict[str, Evaluation]:
-    """Each with the least probability by which F1 over both types is best."""
+    """Each with the least probability by which F1 over both types is best; of equals the largest."""
     one, other = (curves[type_] for type_ in TYPES)
     both = one[:, None] + other[None]
     f1 = 2 * both[..., 0] / (both[..., 1] + both[..., 2]).clip(min=1)
-    at = np.unravel_index(f1.argmax(), f1.shape)
+    at = np.unravel_index(f1.size - 1 - f1.ravel()[::-1].argmax(), f1.shape)
     return {
         type_: learnt[type_]._replace(least=float(GRID[k]))
         for type_, k in zip(TYPES, at, strict=True)

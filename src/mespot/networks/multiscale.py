@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mespot.networks.temporal import Convolution, temporal
+from mespot.networks.temporal import REACH, Convolution, temporal
 
 TYPES = ("micro", "macro")
 MARKS = ("onset", "apex", "offset", "inside")
@@ -20,6 +20,8 @@ DISTANCES = tuple(f"{type_}_{end}" for type_ in TYPES for end in ("since", "unti
 OUTPUTS = PROBABILITIES + DISTANCES
 # The action units that the auxiliary head tells: those with muscles around the regions.
 AUS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 24, 25, 26)
+# Rows that are one step of what looks around over time: half the work, and as good (docs/method.md).
+TOGETHER = 2
 NODE = 8  # channels of a region after the graph convolution
 RARE = -3.0  # what a probability's logit begins at: marks are rare
 
@@ -63,11 +65,26 @@ class Multiscale(nn.Module):
         super().__init__()
         adjacency = None if isinstance(graph, str) else graph
         self.graph = nn.Identity() if graph is None else Graph(regions, inputs, adjacency)
-        self.mix = Convolution(regions * (inputs if graph is None else NODE), channels, 1)
-        self.temporal = temporal(kind, channels, dropout)
-        self.head = Convolution(channels, len(OUTPUTS) + len(AUS) * aus, 1)
-        nn.init.constant_(self.head.bias[: len(PROBABILITIES)], RARE)
+        width = regions * (inputs if graph is None else NODE)
+        self.mix = Convolution(TOGETHER * width, channels, 1)
+        self.kind, self.temporal = kind, temporal(kind, channels, dropout)
+        outputs = len(OUTPUTS) + len(AUS) * aus
+        self.head = Convolution(channels, TOGETHER * outputs, 1)
+        nn.init.constant_(self.head.bias[: TOGETHER * len(PROBABILITIES)], RARE)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        x = self.graph(inputs).flatten(2).unsqueeze(1).permute(0, 3, 1, 2)
-        return self.head(F.relu(self.temporal(self.mix(x)))).squeeze(2)
+        length = inputs.shape[1]
+        rows = F.pad(self.graph(inputs).flatten(2), (0, 0, 0, -length % TOGETHER))
+        steps = rows.unflatten(1, (-1, TOGETHER)).flatten(2).unsqueeze(1).permute(0, 3, 1, 2)
+        told = self.head(F.relu(self.temporal(self.mix(steps)))).squeeze(2)
+        return told.unflatten(1, (-1, TOGETHER)).transpose(2, 3).flatten(2)[..., :length]
+
+    def in_parts(self, inputs: Tensor, size: int) -> Tensor:
+        """The same of a long video, `size` rows at a time: memory stays bounded."""
+        length, reach = inputs.shape[1], TOGETHER * REACH[self.kind]
+        parts = []
+        for start in range(0, length, size):
+            first, stop = max(0, start - reach), min(start + size, length)
+            told = self(inputs[:, first : min(length, stop + reach)])
+            parts.append(told[..., start - first : stop - first])
+        return torch.cat(parts, -1)

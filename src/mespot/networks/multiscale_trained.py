@@ -15,12 +15,11 @@ from mespot.errors import InputError, reading
 from mespot.feature_store import Feature
 from mespot.networks.inputs import CHANNELS, inputs, mirrored, steps
 from mespot.networks.multiscale import PROBABILITIES, Multiscale
-from mespot.networks.temporal import REACH, seen_in_chunks
 from mespot.networks.trained import MODEL, faults, read, save
 from mespot.settings import GraphKind, Name, Regions, TemporalKind
 from mespot.store import checked
 
-TOGETHER = 4096  # rows at a time: memory stays bounded however long the video
+PART = 4096  # rows at a time: memory stays bounded however long the video
 
 
 class Facts(BaseModel):
@@ -96,7 +95,6 @@ def curves(models: Sequence[Model], feature: Feature) -> np.ndarray:
     with torch.inference_mode():
         found = []
         for model in models:
-            reach = REACH[model.facts.temporal]
-            logits = seen_in_chunks(model.network, both, TOGETHER, reach)
+            logits = model.network.in_parts(both, PART)
             found.append(torch.cat([logits[:, :n].sigmoid(), logits[:, n : n + 4]], 1).mean(0))
         return torch.stack(found).mean(0).double().numpy()

@@ -1,17 +1,16 @@
-"""temporal: what may look around each frame in the multi-scale network, (B, C, 1, T) -> the same.
+"""temporal: what may look around each step of the multi-scale network, (B, C, 1, T) -> the same.
 
 `dilated` is the method's own; the others are what the literature names instead.
 """
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-DILATIONS = (1, 2, 4, 8, 16, 1, 2, 4, 8, 16)
-LEVELS = 5  # of the pyramid: its coarsest step is 16 rows
-HEADS, BLOCK = 4, 64  # of the attention; a row looks at its block of rows and at those beside it
+DILATIONS = (1, 2, 4, 8, 1, 2, 4, 8)
+LEVELS = 4  # of the pyramid: its coarsest step is 8 of the finest
+HEADS, BLOCK = 4, 64  # of the attention; a step looks at its block of steps and at those beside it
 
 
 class Convolution(nn.Conv1d):
@@ -23,7 +22,7 @@ class Convolution(nn.Conv1d):
 
 
 class Block(nn.Module):
-    """A residual block around a convolution three rows wide (MS-TCN, arXiv 1903.01945)."""
+    """A residual block around a convolution three steps wide (MS-TCN, arXiv 1903.01945)."""
 
     def __init__(self, channels: int, dilation: int, dropout: float):
         super().__init__()
@@ -61,9 +60,9 @@ class Gru(nn.Module):
 
 
 class Attention(nn.Module):
-    """Two layers of self-attention (arXiv 1706.03762) among the rows nearby, convolutions between.
+    """Two layers of self-attention (arXiv 1706.03762) among the steps nearby, convolutions between.
 
-    The convolutions tell the rows' order.
+    The convolutions tell the steps' order.
     """
 
     def __init__(self, channels: int, dropout: float):
@@ -120,28 +119,10 @@ class Pyramid(nn.Module):
 
 
 KINDS = {"dilated": Dilated, "gru": Gru, "attention": Attention, "pyramid": Pyramid}
-# Rows on each side that a row's output depends on (or hardly beyond, of a recurrent network).
-REACH = {"dilated": 2 * sum(DILATIONS) // 2, "gru": 256, "attention": 2 * BLOCK + 8, "pyramid": 128}
+# Steps on each side that a step's output depends on (or hardly beyond, of a recurrent network); multiples of
+# the blocks and of the pyramid's coarsest step, so that parts of a video fall as in the whole.
+REACH = {"dilated": 32, "gru": 128, "attention": 5 * BLOCK, "pyramid": 64}
 
 
 def temporal(kind: str, channels: int, dropout: float) -> nn.Module:
     return KINDS[kind](channels, dropout)
-
-
-def chunks(length: int, size: int, reach: int) -> list[tuple[slice, slice]]:
-    """How a long video is looked at in parts: the rows that are taken, and which of those count."""
-    found = []
-    for start in range(0, length, size):
-        stop = min(start + size, length)
-        first = max(0, start - reach)
-        found.append((slice(first, min(length, stop + reach)), slice(start - first, stop - first)))
-    return found
-
-
-def seen_in_chunks(network: nn.Module, inputs: Tensor, size: int, reach: int) -> Tensor:
-    """(B, T, ...) -> (B, outputs, T), in parts of `size` rows: memory stays bounded."""
-    parts = [
-        network(inputs[:, taken])[..., counts]
-        for taken, counts in chunks(inputs.shape[1], size, reach)
-    ]
-    return torch.cat(parts, -1)

@@ -208,7 +208,7 @@ def tell(
     # How far each part of the face goes, and whether it comes back.
     flat = seen.place.reshape(len(seen.place), -1).T
     extent = largest(flat, rows) + largest(-flat, rows)
-    extent = np.hypot(*extent.reshape(-1, 2, len(rows)).transpose(1, 0, 2))
+    extent = np.hypot(*extent.reshape(*seen.place.shape[1:], len(rows)).transpose(1, 0, 2))
     told += [extent[which].max(0) for which in seen.parts.values()]
     told.append(np.sort(extent, 0)[-4:].mean(0))
     told.append(np.linalg.norm(seen.place[last] - seen.place[first], axis=2).max(1))
@@ -218,6 +218,6 @@ def tell(
     before, after = around(speed, rows)
     told += [inside.max(0), inside.mean(0), before.mean(0), after.mean(0)]
     way = mean(seen.moved.reshape(len(seen.moved), -1).T, first, last + 1)
-    gone = np.hypot(*way.reshape(-1, 2, len(rows)).transpose(1, 0, 2))
+    gone = np.hypot(*way.reshape(*seen.moved.shape[1:], len(rows)).transpose(1, 0, 2))
     told.append((gone / (inside + 1e-9)).mean(0))
     return np.stack(told, 1)

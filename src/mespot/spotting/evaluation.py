@@ -77,14 +77,14 @@ class Evaluation(NamedTuple):
 def fit(told: np.ndarray, overlap: np.ndarray) -> Evaluation:
     """Learn from candidates (N, F) and their largest overlap (N,) with an annotated expression.
 
-    Raises ValueError where all or none of them are right.
+    Where all or none of them are right, as in a dataset without micro-expressions, all are as probable.
     """
     from sklearn.ensemble import HistGradientBoostingClassifier  # a second
     from sklearn.linear_model import LogisticRegression
 
     right = overlap >= ENOUGH
     if right.all() or not right.any():
-        raise ValueError(f"{right.sum()} of {len(right)} candidates are right: nothing to learn")
+        return alike(told.shape[1], (right.sum() + 1) / (len(right) + 2))
     mean, std = told.mean(0), told.std(0) + 1e-6
     linear = LogisticRegression(**LOGISTIC).fit((told - mean) / std, right)
     boosted = HistGradientBoostingClassifier(**BOOSTING).fit(told, right)
@@ -107,6 +107,13 @@ def fit(told: np.ndarray, overlap: np.ndarray) -> Evaluation:
         roots,
         float(boosted._baseline_prediction[0, 0]),
     )
+
+
+def alike(numbers: int, probability: float) -> Evaluation:
+    """To which all candidates, told of by so many `numbers`, are as probable."""
+    same, none = float(logit(probability)), np.zeros(1)
+    leaf = (np.full(1, -1), none, np.zeros((1, 2), int), none, np.zeros(1, int))
+    return Evaluation(np.zeros(numbers), np.ones(numbers), np.zeros(numbers), same, *leaf, same)
 
 
 def save(group: h5py.Group, evaluation: Evaluation) -> None:

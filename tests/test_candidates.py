@@ -1,0 +1,119 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mespot.datasets.segments import PUBLISHED_REGIONS
+from mespot.intervals import overlaps
+from mespot.networks.inputs import RATE
+from mespot.networks.multiscale import OUTPUTS, PROBABILITIES
+from mespot.spotting.candidates import (
+    PARTS,
+    best,
+    between,
+    candidates,
+    largest,
+    look,
+    mean,
+    parts_of,
+)
+
+
+def slow(rows, score, overlap):
+    """One after the other, the most probable first."""
+    kept = []
+    for k in sorted(range(len(rows)), key=lambda k: (-score[k], rows[k][0], rows[k][1], k)):
+        if all(overlaps(rows[[k]], rows[[other]])[0, 0] <= overlap for other in kept):
+            kept.append(k)
+    return kept
+
+
+intervals = st.lists(
+    st.tuples(st.integers(0, 60), st.integers(0, 30), st.integers(0, 20)),
+    max_size=40,
+    unique_by=lambda each: each[:2],
+)
+
+
+@given(intervals, st.sampled_from([0.1, 0.2, 0.5, 0.75]))
+@settings(max_examples=200)
+def test_suppression_is_that_of_one_after_the_other(found, overlap):
+    rows = np.array([(first, first + more) for first, more, _ in found]).reshape(-1, 2)
+    score = np.array([score / 20 for *_, score in found])
+    assert list(best(rows, score, overlap)) == slow(rows, score, overlap)
+
+
+@given(st.integers(1, 40), st.integers(0, 10_000))
+def test_largest_and_mean_are_those_of_each_interval(n_rows, seed):
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=(3, n_rows))
+    rows = np.sort(rng.integers(0, n_rows, size=(7, 2)), axis=1)
+    for column, (first, last) in enumerate(rows):
+        inside = values[:, first : last + 1]
+        np.testing.assert_allclose(largest(values, rows)[:, column], inside.max(1))
+        means = mean(values, rows[:, 0], rows[:, 1] + 1)[:, column]
+        np.testing.assert_allclose(means, inside.mean(1))
+
+
+@pytest.fixture
+def moved() -> np.ndarray:
+    """The mouth goes up in rows 100 to 115, and back in 130 to 145."""
+    moved = np.random.default_rng(1).normal(scale=0.02, size=(400, 12, 2))
+    moved[100:115, 8:, 1] -= 0.5
+    moved[130:145, 8:, 1] += 0.5
+    return moved
+
+
+def curves_of(n_rows: int, spans=()) -> np.ndarray:
+    """A network's curves that are sure of these macro-expressions."""
+    curves = np.full((len(OUTPUTS), n_rows), 0.01)
+    for first, last in spans:
+        for mark, at in (("onset", first), ("apex", (first + last) // 2), ("offset", last)):
+            curves[PROBABILITIES.index(f"macro_{mark}"), at] = 0.9
+        curves[PROBABILITIES.index("macro_inside"), first : last + 1] = 0.9
+    return curves
+
+
+def test_displacement_gives_a_candidate(moved):
+    seen = look(moved, PUBLISHED_REGIONS)
+    overlap = overlaps(seen.peaks[:, :2], np.array([[100.0, 145]]))
+    assert overlap.max() > 0.7
+
+
+def test_each_pair_of_an_onset_and_an_offset_is_a_candidate():
+    curves = curves_of(400, [(50, 90), (120, 160)])
+    found = {tuple(rows) for rows in between(curves, "macro")[:, :2].astype(int)}
+    assert found == {(50, 90), (50, 160), (120, 160)}
+    assert not len(between(curves, "micro"))
+
+
+def test_what_the_network_is_sure_of_is_first(moved):
+    seen = look(moved, PUBLISHED_REGIONS)._replace(curves=curves_of(400, [(100, 145)]))
+    one = candidates(seen, "macro")
+    assert tuple(one.rows[0]) == (100, 145)
+    assert len(one.told) == len(one.rows)
+    assert np.isfinite(one.told).all()
+
+
+def test_no_candidate_is_longer_or_shorter_than_its_type_may_be(moved):
+    seen = look(moved, PUBLISHED_REGIONS)._replace(
+        curves=np.random.default_rng(2).uniform(size=(12, 400))
+    )
+    for type_, least, most in (("micro", 5, 16), ("macro", 15, 8 * RATE)):
+        length = np.ptp(candidates(seen, type_).rows, axis=1) + 1
+        assert len(length)
+        assert least <= length.min()
+        assert length.max() <= most + 1
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 5, 20])
+def test_a_video_of_few_rows_gives_what_it_can(n_rows):
+    seen = look(np.zeros((n_rows, 12, 2)), PUBLISHED_REGIONS)._replace(curves=curves_of(n_rows))
+    for type_ in ("micro", "macro"):
+        one = candidates(seen, type_)
+        assert one.rows.shape == (len(one.told), 2)
+
+
+def test_a_parts_regions_are_told_by_name():
+    assert parts_of(PUBLISHED_REGIONS)["mouth"] == [8, 9, 10, 11]
+    assert parts_of(["a", "b"]) == {part: [0, 1] for part in PARTS}
