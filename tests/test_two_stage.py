@@ -193,14 +193,18 @@ def test_probabilities_are_worth_what_they_say():
         assert abs(right[bin_].mean() - calibrated[bin_].mean()) < 0.06
 
 
-def test_the_least_probability_is_where_f1_is_best():
-    probability = np.array([0.9, 0.7, 0.5, 0.3])
-    right = np.array([True, True, False, False])
-    counts = evaluate.counts_over(probability, right, 2)
-    f1_ = 2 * counts[:, 0] / (counts[:, 1] + counts[:, 2])
-    best = evaluate.GRID[f1_.argmax()]
-    assert 0.5 < best <= 0.7
-    assert f1_.max() == 1
+def test_the_least_probability_is_where_f1_is_to_be_expected_best():
+    # Each one less probable than half the best F1 makes it worse (Lipton et al. 2014).
+    probability = np.array([0.9, 0.8, 0.7, 0.35, 0.25, 0.1])
+    f1_ = {}
+    for least in evaluate.GRID:
+        over = probability[probability >= least]
+        f1_[least] = 2 * over.sum() / (len(over) + 3)
+    found = evaluate.enough(probability, 3)
+    assert f1_[found] == max(f1_.values())
+    assert 0.35 < found <= 0.7
+    assert abs(found - 0.7) < 1e-9, "of equals the largest"
+    assert evaluate.enough(np.zeros(0), 3) == evaluate.GRID[-1]
 
 
 def test_without_one_micro_expression_macro_expressions_are_spotted(annotation, tmp_path):
