@@ -9,6 +9,7 @@ from mespot.networks.inputs import RATE
 from mespot.networks.multiscale import OUTPUTS, PROBABILITIES
 from mespot.spotting.candidates import (
     PARTS,
+    TOLD,
     best,
     between,
     candidates,
@@ -93,6 +94,19 @@ def test_what_the_network_is_sure_of_is_first(moved):
     assert tuple(one.rows[0]) == (100, 145)
     assert len(one.told) == len(one.rows)
     assert np.isfinite(one.told).all()
+
+
+def test_what_tells_of_a_candidate_is_called_so(moved):
+    seen = look(moved, PUBLISHED_REGIONS)._replace(curves=curves_of(400, [(100, 145)]))
+    told = dict(zip(TOLD, candidates(seen, "macro").told[0], strict=True))
+    assert np.isclose(told["length, log"], np.log(46))
+    assert np.isclose(told["macro_inside inside"], 0.9)
+    assert np.isclose(told["macro_inside before"], 0.01)
+    assert (
+        told["macro_onset there"] == told["macro_offset there"] == told["macro_apex at most"] == 0.9
+    )
+    assert told["extent of mouth"] > 3 * told["extent of brows"]
+    assert abs(told["apex"] - 0.5) < 0.05
 
 
 def test_no_candidate_is_longer_or_shorter_than_its_type_may_be(moved):

@@ -6,6 +6,7 @@ from sklearn.linear_model import LogisticRegression
 
 from mespot.errors import InputError
 from mespot.spotting import evaluation
+from mespot.spotting.candidates import TOLD
 from mespot.spotting.evaluation import BOOSTING, LOGISTIC
 
 
@@ -14,7 +15,9 @@ def told():
     """What tells of 3000 candidates, and how far they overlap: right ones have larger numbers."""
     rng = np.random.default_rng(7)
     overlap = rng.uniform(size=3000) ** 2
-    return rng.normal(size=(3000, 5)) + (overlap >= 0.5)[:, None] * [1, 0.5, 0, 0, 2], overlap
+    numbers = rng.normal(size=(3000, len(TOLD)))
+    numbers[:, :3] += (overlap >= 0.5)[:, None] * [1, 0.5, 2]
+    return numbers, overlap
 
 
 def test_the_probability_is_the_mean_of_scikit_learns_two(told):
@@ -23,7 +26,7 @@ def test_the_probability_is_the_mean_of_scikit_learns_two(told):
     mean, std = numbers.mean(0), numbers.std(0) + 1e-6
     linear = LogisticRegression(**LOGISTIC).fit((numbers - mean) / std, right)
     boosted = HistGradientBoostingClassifier(**BOOSTING).fit(numbers, right)
-    asked = np.random.default_rng(8).normal(size=(500, 5)) * 2
+    asked = np.random.default_rng(8).normal(size=(500, len(TOLD))) * 2
     expected = (
         linear.predict_proba((asked - mean) / std)[:, 1] + boosted.predict_proba(asked)[:, 1]
     ) / 2
@@ -54,7 +57,7 @@ def test_it_comes_back_from_its_file(saved):
     learnt, path = saved
     with h5py.File(path) as file:
         loaded = evaluation.load(file["macro"])
-    asked = np.random.default_rng(9).normal(size=(50, 5))
+    asked = np.random.default_rng(9).normal(size=(50, len(TOLD)))
     np.testing.assert_array_equal(loaded.probability(asked), learnt.probability(asked))
     assert (loaded.scale, loaded.least, loaded.overlap) == ((1.5, -0.3), 0.4, 0.3)
 
@@ -65,7 +68,7 @@ def test_it_comes_back_from_its_file(saved):
         ("children", 0, [0, 0]),  # a walk down would not end
         ("children", 0, [10**6, 1]),
         ("children", 0, [-5, 1]),
-        ("feature", 0, 99),
+        ("feature", 0, len(TOLD)),
         ("roots", 0, 10**6),
         ("roots", 0, -1),
     ],

@@ -48,6 +48,7 @@ from mespot import (
     roi,
     store,
     train,
+    train_multiscale,
     video,
 )
 from mespot.datasets.export import export_segments
@@ -64,9 +65,24 @@ from mespot.intervals import (
 from mespot.networks import checkpoints, trained
 from mespot.networks.auw_gcn import AUWGCN
 from mespot.pages import own as page
-from mespot.settings import STAGES, Features, Landmarks, Mdmo, Region, Report, Roi, Spot, Train
+from mespot.settings import (
+    STAGES,
+    Features,
+    Landmarks,
+    Mdmo,
+    Multiscale,
+    Region,
+    Report,
+    Roi,
+    Spot,
+    Train,
+    TwoStage,
+)
 from mespot.spot import Files
+from mespot.spotting import evaluation
+from mespot.spotting.candidates import TOLD
 from mespot.spotting.network import by_networks
+from mespot.spotting.two_stage import by_two_stages
 
 FUZZ = int(os.environ.get("FUZZ", "0"))
 RNG = np.random.default_rng(5)
@@ -168,12 +184,33 @@ def make_tables(folder: Path) -> None:
     )
 
 
+def make_two_stages(folder: Path) -> None:
+    """A model of the two-stage method, and an evaluation that thinks all candidates alike."""
+    small = Multiscale(steps=1, batch=2, window=64, channels=4)
+    files = (folder / "net" / "features.h5", folder / "net" / "annotation.csv")
+    outputs = (folder / "net" / "multiscale.pt", folder / "net" / "multiscale.csv")
+    train_multiscale.train(*files, ["s0"], *outputs, small)
+    known = {"units": "probability", "fps": 30.0, "source": "s"}
+    with store.create(folder / "evaluation.h5", stage="evaluate", settings={}, **known) as file:
+        group = file.create_group("1")
+        store.tell(group, left_out=["s0"])
+        for type_ in ("macro", "micro"):
+            evaluation.save(group.create_group(type_), evaluation.alike(len(TOLD), 0.6))
+    with (
+        h5py.File(folder / "evaluation.h5") as file,
+        h5py.File(folder / "old" / "evaluation.h5", "w") as old,
+    ):
+        old.attrs.update(file.attrs)
+        file.copy("1", old)
+
+
 def make_models(folder: Path) -> None:
     (folder / "net").mkdir()
     planted_store(folder / "net" / "features.h5", 2, float("nan")).to_csv(
         folder / "net" / "annotation.csv", index=False
     )
     train_in(folder / "net", ["s0"], "model.pt", TRAINING)
+    make_two_stages(folder)
     course = train.Course(AUWGCN(torch.eye(12)), TRAINING, 1, folder / "x.checkpoint", "print")
     course.history.append({"epoch": 1, "loss": 0.5})
     course.keep()
@@ -204,6 +241,11 @@ def page_of(folder: Path, **files: Path) -> None:
 def spot_by(path: Path, folder: Path) -> None:
     stored = feature_store.load(folder / "net" / "features.h5")
     list(by_networks(stored, [path], "auw_gcn", None, Spot()))
+
+
+def spot_in_two_stages(model: Path, learnt: Path, folder: Path) -> None:
+    stored = feature_store.load(folder / "net" / "features.h5")
+    list(by_two_stages(stored, [model], learnt, TwoStage()))
 
 
 def scores_of(path: Path, _: Path) -> None:
@@ -247,6 +289,9 @@ HDF5 = {
     "curves": Reader(
         "curves.h5", lambda p, f: curves.curves(f / "features.h5", p, None, f / "out" / "c.csv")
     ),
+    "evaluation": Reader(
+        "evaluation.h5", lambda p, f: spot_in_two_stages(f / "net" / "multiscale.pt", p, f)
+    ),
     "page of curves": Reader("curves.h5", lambda p, f: page_of(f, curves=p)),
     "a source's fingerprint": Reader(
         "align.h5", lambda p, f: fingerprints._made_of(p, f / "config.yaml")
@@ -257,6 +302,9 @@ MODELS = {
     "epochs": Reader("net/model.pt.epochs", lambda p, _: trained.load_epochs(p, "auw_gcn")),
     "export of a model": Reader(
         "net/model.pt", lambda p, f: checkpoints.export_checkpoint(p, f / "out" / "x.pth")
+    ),
+    "model of two stages": Reader(
+        "net/multiscale.pt", lambda p, f: spot_in_two_stages(p, f / "evaluation.h5", f)
     ),
     "checkpoint": Reader("x.checkpoint", resumed),
     "published": Reader(

@@ -267,7 +267,7 @@ class Multiscale(Settings):
     window: Window = 512  # rows, at 30 a second
     learning_rate: Positive = 0.004
     weight_decay: Annotated[float, Field(ge=0)] = 0.02
-    channels: Annotated[int, Field(ge=1, le=4096)] = 48
+    channels: Annotated[int, Field(ge=1, le=512)] = 48
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
     temporal: TemporalKind = "dilated"
     graph: GraphKind = "none"

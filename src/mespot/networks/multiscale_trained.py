@@ -27,8 +27,8 @@ class Facts(BaseModel):
 
     model: Literal["multiscale"]
     left_out: list[Name]
-    regions: Regions
-    channels: Annotated[int, Field(ge=1, le=4096)]
+    regions: Annotated[Regions, Field(max_length=256)]
+    channels: Annotated[int, Field(ge=1, le=512)]
     temporal: TemporalKind
     graph: GraphKind
     aus: bool
@@ -37,6 +37,7 @@ class Facts(BaseModel):
 class Model(NamedTuple):
     network: Multiscale
     facts: Facts
+    path: Path | None = None  # where it was read
 
 
 def untrained(facts: Facts, adjacency: np.ndarray | None, dropout: float = 0.0) -> Model:
@@ -75,7 +76,7 @@ def load_model(path: Path) -> Model:
             raise ValueError(wrong)
     model.network.load_state_dict(content["state_dict"])
     model.network.to(memory_format=torch.channels_last).eval()
-    return model
+    return model._replace(path=path)
 
 
 def curves(models: Sequence[Model], feature: Feature) -> np.ndarray:
@@ -86,7 +87,7 @@ def curves(models: Sequence[Model], feature: Feature) -> np.ndarray:
     for model in models:
         if feature.regions != model.facts.regions:
             raise InputError(
-                f"{feature.video}: regions {', '.join(feature.regions)}; the model was trained on "
+                f"{feature.video}: regions {', '.join(feature.regions)}; {model.path} was trained on "
                 f"{', '.join(model.facts.regions)}: prepare both with the same roi.set"
             )
     seen = inputs(steps(feature))

@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 from scipy.signal import find_peaks, peak_widths
 
 from mespot.networks.inputs import RATE, SCALE
-from mespot.networks.multiscale import MARKS, PROBABILITIES
+from mespot.networks.multiscale import MARKS, PROBABILITIES, TYPES
 from mespot.spotting.displacement import running_median
 
 # Of displacement: s of its running median, how far a peak has come down at the ends, least prominence
@@ -29,8 +29,20 @@ NEAR = 2  # rows by which a curve's peak may lie beside a candidate's end
 POWERS, LEAST, OVERLAP = {"onset": 0.2, "apex": 0.3, "offset": 0.2, "inside": 0.3}, 0.02, 0.75
 
 
+WHERE = ("at most", "inside", "before", "after")
+# What tells of a candidate: of the eight probabilities, of its ends, of how the face moves.
+TOLD = (
+    *("length, log", "first look", "prominence"),
+    *(f"{name} {where}" for where in WHERE for name in PROBABILITIES),
+    *(f"{type_}_{end} there" for type_ in TYPES for end in ("onset", "offset")),
+    *("onset as seen", "offset as seen", "apex"),
+    *("extent of brows", "extent of nose", "extent of mouth", "extent", "way left"),
+    *("speed, largest", "speed", "speed before", "speed after", "straightness"),
+)
+
+
 class Candidates(NamedTuple):
-    """Of one video and type: rows (N, 2) first and last, and what tells of each, (N, F)."""
+    """Of one video and type: rows (N, 2) first and last, and what tells of each, (N, TOLD)."""
 
     rows: np.ndarray
     told: np.ndarray
@@ -183,41 +195,62 @@ def largest(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
 def tell(
     seen: Seen, type_: str, rows: np.ndarray, score: np.ndarray, prominence: np.ndarray
 ) -> np.ndarray:
-    """What tells of each interval, (N, F): its length, the curves in and around it, how the face moves."""
+    """What tells of each interval, (N, TOLD) float64."""
     first, last = rows.T
     length = last - first + 1
-    probable = seen.curves[: len(PROBABILITIES)]
-    told = [np.log(length), score, prominence]
-    told += [*largest(probable, rows), *mean(probable, first, last + 1)]
-    for side in around(probable, rows):
-        told += [*side]
-    for other in ("micro", "macro"):
-        for mark, at in (("onset", first), ("offset", last)):
-            told.append(maximum_filter1d(curve_of(seen.curves, other, mark), 2 * NEAR + 1)[at])
+    told = {"length, log": np.log(length), "first look": score, "prominence": prominence}
+    told |= _of_curves(seen.curves[: len(PROBABILITIES)], rows)
     # Where the rows of its middle third see its ends.
     t = np.arange(seen.curves.shape[1])
-    since, until = seen.curves[len(PROBABILITIES) :][:2] if type_ == "micro" else seen.curves[-2:]
+    since, until = seen.curves[len(PROBABILITIES) + 2 * TYPES.index(type_) :][:2]
     third = length // 3
-    seen_ends = mean(
+    ends = mean(
         np.stack([t - np.expm1(since), t + np.expm1(until)]), first + third, last + 1 - third
     )
-    told += [(seen_ends[0] - first) / length, (seen_ends[1] - last) / length]
+    told |= {
+        "onset as seen": (ends[0] - first) / length,
+        "offset as seen": (ends[1] - last) / length,
+    }
     apex = curve_of(seen.curves, type_, "apex")
     weight = mean(np.stack([apex, apex * t]), first, last + 1)
-    told.append((weight[1] / (weight[0] + 1e-9) - first) / length)
-    # How far each part of the face goes, and whether it comes back.
+    told["apex"] = (weight[1] / (weight[0] + 1e-9) - first) / length
+    told |= _of_motion(seen, rows)
+    return np.stack([told[name] for name in TOLD], 1)
+
+
+def _of_curves(probable: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Each probability (8, T) in and around each interval, and those of ends at its ends."""
+    first, last = rows.T
+    values = (largest(probable, rows), mean(probable, first, last + 1), *around(probable, rows))
+    told = {
+        f"{name} {where}": value
+        for where, of_each in zip(WHERE, values, strict=True)
+        for name, value in zip(PROBABILITIES, of_each, strict=True)
+    }
+    for name, curve in zip(PROBABILITIES, probable, strict=True):
+        if name.endswith(("onset", "offset")):
+            at = first if name.endswith("onset") else last
+            told[f"{name} there"] = maximum_filter1d(curve, 2 * NEAR + 1)[at]
+    return told
+
+
+def _of_motion(seen: Seen, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """How far each part of the face goes, and whether it comes back; how fast and how straight."""
+    first, last = rows.T
+
+    def sizes(flat: np.ndarray) -> np.ndarray:
+        return np.hypot(*flat.reshape(*seen.place.shape[1:], len(rows)).transpose(1, 0, 2))
+
     flat = seen.place.reshape(len(seen.place), -1).T
-    extent = largest(flat, rows) + largest(-flat, rows)
-    extent = np.hypot(*extent.reshape(*seen.place.shape[1:], len(rows)).transpose(1, 0, 2))
-    told += [extent[which].max(0) for which in seen.parts.values()]
-    told.append(np.sort(extent, 0)[-4:].mean(0))
-    told.append(np.linalg.norm(seen.place[last] - seen.place[first], axis=2).max(1))
-    # How fast, in and around it, and how straight.
+    extent = sizes(largest(flat, rows) + largest(-flat, rows))
+    told = {f"extent of {part}": extent[which].max(0) for part, which in seen.parts.items()}
+    told["extent"] = np.sort(extent, 0)[-4:].mean(0)
+    told["way left"] = np.linalg.norm(seen.place[last] - seen.place[first], axis=2).max(1)
     speed = np.linalg.norm(seen.moved, axis=2).T
     inside = mean(speed, first, last + 1)
     before, after = around(speed, rows)
-    told += [inside.max(0), inside.mean(0), before.mean(0), after.mean(0)]
-    way = mean(seen.moved.reshape(len(seen.moved), -1).T, first, last + 1)
-    gone = np.hypot(*way.reshape(*seen.moved.shape[1:], len(rows)).transpose(1, 0, 2))
-    told.append((gone / (inside + 1e-9)).mean(0))
-    return np.stack(told, 1)
+    told |= {"speed, largest": inside.max(0), "speed": inside.mean(0)}
+    told |= {"speed before": before.mean(0), "speed after": after.mean(0)}
+    gone = sizes(mean(seen.moved.reshape(len(seen.moved), -1).T, first, last + 1))
+    told["straightness"] = (gone / (inside + 1e-9)).mean(0)
+    return told

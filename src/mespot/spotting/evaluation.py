@@ -15,6 +15,7 @@ from scipy.special import expit, logit
 
 from mespot import store
 from mespot.errors import reading
+from mespot.spotting.candidates import TOLD
 
 ENOUGH = 0.5  # IoU with an annotated expression from which on a candidate is right
 # scikit-learn's: a strong prior each, for a few hundred right candidates of a few people.
@@ -146,11 +147,14 @@ def load(group: h5py.Group) -> Evaluation:
         store.attribute(group, "overlap", float),
     )
     with reading(group.file.filename):
+        if size[0] != len(TOLD):
+            raise ValueError(f"{group.name} goes by {size[0]} numbers, not by {len(TOLD)}")
         # A tree's node lies before its children, or a walk down would never end.
         inner = feature >= 0
         own = np.arange(size[1])[:, None]
         below = (evaluation.children > own) & (evaluation.children < size[1])
         roots = (evaluation.roots >= 0) & (evaluation.roots < size[1])
-        if not (below[inner].all() and roots.all() and (feature < size[0]).all()):
+        known = (feature < size[0]).all() and (evaluation.std > 0).all()
+        if not (below[inner].all() and roots.all() and known):
             raise ValueError(f"{group.name} is no evaluation")
     return evaluation

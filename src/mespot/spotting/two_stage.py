@@ -59,8 +59,11 @@ def load_evaluation(path: Path, left_out: Sequence[str]) -> dict[str, Evaluation
         for name, group in store.groups(file).items():
             without = store.attribute(group, "left_out", list[str])
             if name == ALL if not left_out else set(left_out) <= {*without}:
-                return {type_: evaluation.load(group[type_]) for type_ in TYPES}
-    raise InputError(f"{path}: no evaluation without {', '.join(left_out) or 'nobody'} in it")
+                found = store.groups(group)
+                if found.keys() == {*TYPES}:
+                    return {type_: evaluation.load(found[type_]) for type_ in TYPES}
+    whom = ", ".join(left_out) or "nobody"
+    raise InputError(f"{path}: no evaluation without {whom}, whom the models left out, is in it")
 
 
 def spot_video(
