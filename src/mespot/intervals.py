@@ -24,7 +24,7 @@ INTERVALS = {
     "onset": "working frame at which the expression begins; frames count from 0",
     "apex": "working frame at which it is strongest",
     "offset": "working frame at which it ends; this frame still belongs to it",
-    "score": "how strong the sign is, from 0 to 1; higher is surer, but it is no probability",
+    "score": "how strong the sign is, from 0 to 1; higher is surer; of two stages the probability that it is right",
     "onset_s": "time at which the onset's frame appears, in seconds of the video",
     "apex_s": "time at which the apex's frame appears",
     "offset_s": "time at which the offset's frame goes",
