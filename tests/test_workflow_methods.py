@@ -54,6 +54,12 @@ def test_published_features_methods_seeds_and_ways_of_choosing(shared, tmp_path)
                 "datasets": {"both": {}},
                 "select": {"policies": ["last"]},
             },
+            "one_seed": {
+                "seeds": 1,
+                "datasets": {"both": {}},
+                "train": {"steps": 20, "batch": 4, "window": 128, "channels": 8},
+                "evaluate": {"groups": 3},
+            },
         },
     }
     workflow = Workflow(tmp_path / "work", config)
@@ -68,13 +74,21 @@ def test_published_features_methods_seeds_and_ways_of_choosing(shared, tmp_path)
         *(("mespot", *where, how) for where in one_left_out + crossed for how in ("last", "inner")),
         ("published", "cas", "cas", "last"),
         ("published", "cas", "cas", "oracle"),
-        ("together", "both", "both", "last"),
+        *((name, "both", "both", "last") for name in ("together", "one_seed", "two_stage")),
+        # Of what is spotted by networks trained on both, the part that is of one.
+        *(
+            (name, one, "both", "last")
+            for name in ("together", "one_seed", "two_stage")
+            for one in datasets
+        ),
         *(("displacement", name, "nothing", "last") for name in ("cas", "samm", "both", "pooled")),
     }
     assert strict["seeds"].groupby("method").first().to_dict() == {
         "mespot": 1,
         "published": 2,
         "together": 1,
+        "one_seed": 1,
+        "two_stage": 1,
         "displacement": 1,
     }
     n_rows = {n: len(pd.read_csv(workflow.results / f"{n}/annotation.csv")) for n in datasets}
@@ -82,6 +96,16 @@ def test_published_features_methods_seeds_and_ways_of_choosing(shared, tmp_path)
         assert strict.loc[("mespot", name, name, "last"), "overall_m"] == n_rows[name] > 10
     assert strict.loc[("together", "both", "both", "last"), "overall_m"] == sum(n_rows.values())
     assert strict.loc[("mespot", "samm", "cas", "last"), "overall_n"] > 0
+    parts = [strict.loc[("together", name, "both", "last")] for name in datasets]
+    whole = strict.loc[("together", "both", "both", "last")]
+    counts = [f"overall_{name}" for name in ("tp", "n", "m")]
+    assert (parts[0][counts] + parts[1][counts]).tolist() == whole[counts].tolist()
+    # The mean of one seed is that seed.
+    assert (strict.loc["two_stage", counts] == strict.loc["one_seed", counts]).all(axis=None)
+    evaluated = workflow.results / "both/two_stage/evaluation.h5"
+    with h5py.File(evaluated) as file:
+        left_out = [set(group.attrs["left_out"].astype(str)) for group in file.values()]
+    assert sorted(map(len, left_out)) == [1, 2, 2, 2]  # "" of all, and three groups of two
     chosen = pd.read_csv(workflow.results / "cas/mespot/inner/selection.csv")
     assert chosen["fold"].tolist() == ["casme_015", "casme_016", "casme_019", "all"]
     assert set(chosen["epoch"]) <= {2, 4}
@@ -99,6 +123,9 @@ def test_published_features_methods_seeds_and_ways_of_choosing(shared, tmp_path)
     nowhere = deepcopy(config)
     nowhere["methods"]["mespot"]["datasets"] = {}
     assert "run=mespot" not in workflow.run("--dry-run", "--forceall", config=nowhere).stdout
+    surer = deepcopy(config)
+    surer["methods"]["two_stage"] = {"mean_of": "one_seed", "spot": {"least_macro": 0.6}}
+    assert workflow.would_run(surer) == {"spot", "score", "score_part", "aggregate", "report"}
     more = deepcopy(config)
     more["methods"]["mespot"]["seeds"] = 2
     jobs = workflow.run("--dry-run", config=more).stdout
