@@ -72,6 +72,9 @@ OTHER = {
     "multiscale.temporal": "gru",
     "multiscale.graph": "learned",
     "multiscale.speeds": [1.0, 0.8],
+    "multiscale.consistency_weight": 0.1,
+    "multiscale.au_weight": 0.1,
+    "evaluate.groups": 5,
     "two_stage.least_macro": 0.4,
     "two_stage.least_micro": 0.4,
     "select.policies": ["last", "inner", "oracle"],
@@ -127,7 +130,7 @@ def finished_config(folder: Path) -> dict[str, Any]:
         "methods": {
             "mespot": {"seeds": 1},
             "published": {"datasets": {"color": {}}},
-            "one_seed": {"datasets": {"color": {}}, "seeds": 2},
+            "one_seed": {"datasets": {"both": {}}, "seeds": 2},
         },
     }
 

@@ -94,7 +94,8 @@ def test_one_subject_is_spotted_in_without_training_and_makes_a_model(tmp_path):
     both["all_of_us"] = {"layout": "joined", "of": ["mine", "theirs"]}
     targets = workflow.run("--dry-run", config={"datasets": both} | SHORT).stdout
     assert set(re.findall(r"results/(\S*/?mespot\S*)/score\.json", targets)) == {
-        *("mine/mespot/cross/theirs", "theirs/mespot/cross/mine", "all_of_us/mespot")
+        *("mine/mespot/cross/theirs", "theirs/mespot/cross/mine", "all_of_us/mespot"),
+        *("all_of_us/mespot/part/mine", "all_of_us/mespot/part/theirs"),
     }
     # Nothing is left to score.
     alone = {"datasets": {"mine": entry}, "methods": {"displacement": {"datasets": {}}}}

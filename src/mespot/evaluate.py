@@ -163,14 +163,14 @@ def _fit(videos: Sequence[Found]) -> Evaluation:
     )
 
 
-def matched(frames: np.ndarray, annotated: np.ndarray) -> np.ndarray:
+def matched(frames: np.ndarray, annotated: np.ndarray, iou: float = ENOUGH) -> np.ndarray:
     """Which of the intervals (N, 2), best first, are right (N,) bool: each annotated one is hit once."""
     overlap = overlaps(frames, annotated)
     free = np.ones(len(annotated), bool)
     right = np.zeros(len(frames), bool)
     for number, row in enumerate(overlap):
         row = np.where(free, row, 0)
-        if len(row) and row.max() >= ENOUGH:
+        if len(row) and row.max() >= iou:
             right[number], free[row.argmax()] = True, False
     return right
 

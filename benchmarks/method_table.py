@@ -1,0 +1,272 @@
+"""The tables of docs/method.md: each half of the subjects, intervals by resampling subjects, paired with other methods.
+
+    python benchmarks/method_table.py RESULTS [--all INTERVALS_CSV] [--picture PNG]
+
+RESULTS is what `snakemake --configfile paper.yaml` made. --all are two_stage's intervals from a least probability of
+0 on (`mespot spot ... --settings '{"least_macro": 0, "least_micro": 0}'`): average precision and the reliability
+diagram are made of them.
+"""
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from mespot import store
+from mespot.evaluate import matched
+from mespot.feature_store import load
+from mespot.intervals import TYPES, load_intervals, overlaps
+from mespot.score import count
+
+HALVES = Path(__file__).with_name("halves.csv")
+PARTS = ("cas_me_sq", "samm_lv")
+RESAMPLED, SEED = 4000, 1
+IOUS = (0.3, 0.4, 0.5, 0.6, 0.7)
+
+
+def per_subject(annotated: pd.DataFrame, spotted: pd.DataFrame) -> pd.DataFrame:
+    """tp, n, m of each subject and type under `strict`."""
+    rows = []
+    for subject in sorted({*annotated["subject"], *spotted["subject"]}):
+        for type_ in TYPES:
+            ours, theirs = (
+                dict(
+                    list(
+                        table[(table["subject"] == subject) & (table["type"] == type_)].groupby(
+                            "video"
+                        )
+                    )
+                )
+                for table in (annotated, spotted)
+            )
+            total = np.zeros(3, int)
+            for video in {*ours, *theirs}:
+                spans = [
+                    part[video][["onset", "offset"]].to_numpy(float)
+                    if video in part
+                    else np.zeros((0, 2))
+                    for part in (ours, theirs)
+                ]
+                total += count(*spans, "strict")
+            rows.append((subject, type_, *total))
+    return pd.DataFrame(rows, columns=["subject", "type", "tp", "n", "m"])
+
+
+def f1(counts: np.ndarray) -> np.ndarray:
+    """(..., 3) of tp, n, m."""
+    return 2 * counts[..., 0] / np.maximum(counts[..., 1] + counts[..., 2], 1)
+
+
+def of_type(counts: pd.DataFrame, type_: str, subjects: Iterable[str]) -> np.ndarray:
+    """(subjects, 3) of one type, or of both."""
+    chosen = counts if type_ == "overall" else counts[counts["type"] == type_]
+    summed = chosen.groupby("subject")[["tp", "n", "m"]].sum()
+    return summed.reindex(list(subjects), fill_value=0).to_numpy()
+
+
+def resampled(parts: list[int]) -> list[np.ndarray]:
+    """Of each dataset as many of its subjects as it has, drawn with replacement, RESAMPLED times."""
+    random = np.random.default_rng(SEED)
+    return [random.integers(0, size, (RESAMPLED, size)) for size in parts]
+
+
+class Table:
+    """Counts of several methods, by the same resamples of the same subjects."""
+
+    def __init__(self, halves: pd.DataFrame, counts: dict[str, pd.DataFrame]):
+        self.halves, self.counts = halves, counts
+
+    def figures(
+        self, method: str, type_: str, parts: tuple[str, ...], half: str | None
+    ) -> np.ndarray:
+        """F1 of all, then of each resample."""
+        those = self.halves if half is None else self.halves[self.halves["half"] == half]
+        subjects = [those.loc[those["dataset"] == part, "subject"].tolist() for part in parts]
+        counts = [of_type(self.counts[method], type_, names) for names in subjects]
+        drawn = resampled([len(names) for names in subjects])
+        whole = sum(part.sum(0) for part in counts)
+        again = sum(part[chosen].sum(1) for part, chosen in zip(counts, drawn, strict=True))
+        return np.concatenate([[f1(whole)], f1(again)])
+
+    def cell(self, method: str, type_: str, parts: tuple[str, ...], half: str | None) -> str:
+        values = self.figures(method, type_, parts, half)
+        low, high = np.percentile(values[1:], [2.5, 97.5])
+        return f"{values[0]:.3f} [{low:.3f}, {high:.3f}]"
+
+    def paired(self, one: str, other: str) -> str:
+        """How much better one is, pooled over all, and how often it is not in resamples."""
+        apart = self.figures(one, "overall", PARTS, None) - self.figures(
+            other, "overall", PARTS, None
+        )
+        low, high = np.percentile(apart[1:], [2.5, 97.5])
+        return f"{apart[0]:+.3f} [{low:+.3f}, {high:+.3f}], p = {(apart[1:] <= 0).mean():.4f}"
+
+
+def of_method(results: Path, method: str) -> pd.DataFrame | None:
+    """The intervals of a method: trained on both together, or on each for itself."""
+    together = results / "both" / method / "intervals.csv"
+    apart = [results / part / method / "intervals.csv" for part in PARTS]
+    files = [together] if together.exists() else apart
+    if not all(file.exists() for file in files):
+        return None
+    return pd.concat([load_intervals(file, ("subject", "score")) for file in files])
+
+
+def hits(annotated: pd.DataFrame, spotted: pd.DataFrame, iou: float = 0.5) -> pd.DataFrame:
+    """Score and whether it is right of each interval, the best first in each video."""
+    truth = {
+        key: rows[["onset", "offset"]].to_numpy(float)
+        for key, rows in annotated.groupby(["video", "type"])
+    }
+    rows = []
+    for key, found in spotted.groupby(["video", "type"]):
+        found = found.sort_values("score", ascending=False, kind="stable")
+        spans = found[["onset", "offset"]].to_numpy(float)
+        right = matched(spans, truth.get(key, np.zeros((0, 2))), iou)
+        rows.append(pd.DataFrame({"type": key[1], "score": found["score"], "right": right}))
+    return pd.concat(rows)
+
+
+def average_precision(found: pd.DataFrame, annotated: int) -> float:
+    """The area under precision over recall, precision made to fall (as in THUMOS and ActivityNet)."""
+    right = found.sort_values("score", ascending=False, kind="stable")["right"].to_numpy()
+    precision = np.cumsum(right) / np.arange(1, len(right) + 1)
+    precision = np.maximum.accumulate(precision[::-1])[::-1]
+    return float((precision * right).sum() / annotated)
+
+
+def per_frame(results: Path, annotated: pd.DataFrame) -> dict[str, float]:
+    """ROC-AUC of 'inside' over all frames."""
+    from sklearn.metrics import roc_auc_score
+
+    truth = {
+        key: rows[["onset", "offset"]].to_numpy(int)
+        for key, rows in annotated.groupby(["video", "type"])
+    }
+    said, inside = ({type_: [] for type_ in TYPES} for _ in range(2))
+    with store.read(results / "both" / "two_stage" / "curves.h5") as file:
+        for feature in load(results / "both" / "features.h5"):
+            channels = store.attribute(file[feature.video], "channels", list[str])
+            for type_ in TYPES:
+                said[type_].append(file[feature.video][:, channels.index(f"{type_}_inside")])
+                flags = np.zeros(len(feature.mdmo), bool)
+                for onset, offset in truth.get((feature.video, type_), ()):
+                    flags[onset : offset + 1] = True
+                inside[type_].append(flags)
+    return {
+        type_: roc_auc_score(np.concatenate(inside[type_]), np.concatenate(said[type_]))
+        for type_ in TYPES
+    }
+
+
+def errors(annotated: pd.DataFrame, spotted: pd.DataFrame) -> pd.Series:
+    """What each annotated interval that is not hit, and each spotted one that is not right, is."""
+    kinds = []
+    for video in sorted({*annotated["video"], *spotted["video"]}):
+        truth, found = (table[table["video"] == video] for table in (annotated, spotted))
+        spans = [table[["onset", "offset"]].to_numpy(float) for table in (truth, found)]
+        same = truth["type"].to_numpy()[:, None] == found["type"].to_numpy()
+        overlap = (
+            overlaps(*spans) if len(truth) and len(found) else np.zeros((len(truth), len(found)))
+        )
+        own = np.where(same, overlap, 0)
+        for k in range(len(truth)):
+            if own[k].max(initial=0) >= 0.5:
+                continue
+            if np.where(~same[k], overlap[k], 0).max(initial=0) >= 0.5:
+                kinds.append(("annotated", truth["type"].iloc[k], "spotted as the other type"))
+            elif own[k].max(initial=0) > 0:
+                near = own[k].argmax()
+                longer = np.ptp(spans[1][near]) > np.ptp(spans[0][k])
+                what = (
+                    "ends misplaced, spotted too long"
+                    if longer
+                    else "ends misplaced, spotted too short"
+                )
+                kinds.append(("annotated", truth["type"].iloc[k], what))
+            else:
+                kinds.append(("annotated", truth["type"].iloc[k], "missed"))
+        for k in range(len(found)):
+            if own[:, k].max(initial=0) < 0.5:
+                what = "touches one" if overlap[:, k].max(initial=0) > 0 else "false"
+                kinds.append(("spotted", found["type"].iloc[k], what))
+    return pd.Series(kinds).value_counts().sort_index()
+
+
+def draw(found: pd.DataFrame, out: Path) -> None:
+    """How often an interval is right, by the probability that it is said to be."""
+    figure, axes = plt.subplots(figsize=(4.5, 4.2), layout="constrained")
+    axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
+    for type_, colour in (("macro", "tab:blue"), ("micro", "tab:orange")):
+        its = found[found["type"] == type_]
+        bins = np.minimum((its["score"] * 10).astype(int), 9)
+        shown = its.groupby(bins).agg(
+            score=("score", "mean"), right=("right", "mean"), n=("right", "size")
+        )
+        shown = shown[shown["n"] >= 10]
+        spread = 1.96 * np.sqrt(shown["right"] * (1 - shown["right"]) / shown["n"])
+        axes.errorbar(
+            shown["score"], shown["right"], spread, marker="o", color=colour, label=type_, capsize=2
+        )
+        for row in shown.itertuples():
+            axes.annotate(f" {row.n}", (row.score, row.right), fontsize=7, color=colour, va="top")
+    axes.set(xlabel="probability said", ylabel="share right", xlim=(0, 1), ylim=(0, 1))
+    axes.legend()
+    figure.savefig(out, dpi=120)
+
+
+def main(arguments: argparse.Namespace) -> None:
+    results = arguments.results
+    halves = pd.read_csv(HALVES, dtype=str)
+    annotated = pd.concat(
+        [load_intervals(results / part / "annotation.csv", ("subject",)) for part in PARTS]
+    )
+    methods = ("two_stage", "one_seed", "mespot", "published", "displacement")
+    spotted = {name: of_method(results, name) for name in methods}
+    spotted = {name: table for name, table in spotted.items() if table is not None}
+    table = Table(halves, {name: per_subject(annotated, one) for name, one in spotted.items()})
+    names = [("cas_me_sq", PARTS[:1]), ("samm_lv", PARTS[1:]), ("pooled", PARTS)]
+    for half in (None, "chosen_on", "kept_aside"):
+        print(
+            f"\n{half or 'all subjects'}\n\n| method | dataset | macro | micro | overall |\n|---|---|---|---|---|"
+        )
+        for method in spotted:
+            for name, parts in names:
+                cells = (table.cell(method, type_, parts, half) for type_ in (*TYPES, "overall"))
+                print(f"| {method} | {name} | {' | '.join(cells)} |")
+    print()
+    for other in list(spotted)[1:]:
+        print(f"two_stage less {other}, overall, pooled: {table.paired('two_stage', other)}")
+    print(f"\n{errors(annotated, spotted['two_stage']).to_string()}\n")
+    if (results / "both" / "two_stage" / "curves.h5").exists():
+        print("ROC-AUC per frame:", per_frame(results, annotated))
+    if arguments.all:
+        everything = load_intervals(arguments.all, ("subject", "score"))
+        of_part = dict(zip(halves["subject"], halves["dataset"], strict=True))
+        for part in PARTS:
+            truth, found = (
+                each[each["subject"].map(of_part) == part] for each in (annotated, everything)
+            )
+            for type_ in TYPES:
+                m = (truth["type"] == type_).sum()
+                values = []
+                for iou in IOUS:
+                    its = hits(truth, found, iou)
+                    values.append(average_precision(its[its["type"] == type_], m))
+                listed = ", ".join(f"{value:.3f}" for value in values)
+                print(
+                    f"average precision {part} {type_} at IoU {IOUS}: {listed}; mean {np.mean(values):.3f}"
+                )
+        if arguments.picture:
+            draw(hits(annotated, everything), arguments.picture)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--all", type=Path)
+    parser.add_argument("--picture", type=Path)
+    main(parser.parse_args())
