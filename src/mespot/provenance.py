@@ -27,11 +27,12 @@ from mespot.rerun import digest, digest_of, file_digest
 # Libraries whose version can change the numbers in a file.
 LIBRARIES = (
     *("numpy", "numba", "scipy", "pandas", "torch", "av", "pillow"),
-    *("opencv-contrib-python", "dlib-bin", "h5py"),
+    *("opencv-contrib-python", "dlib-bin", "h5py", "scikit-learn"),
 )
 # Commands whose code is not in the module of their name, or of its first word.
 MODULES = {
     "features-export": "datasets.export",
+    "train-multiscale": "train_multiscale",
     "report-own": "pages.own",
     "checkpoint-import": "networks.checkpoints",
     "checkpoint-export": "networks.checkpoints",
@@ -157,7 +158,8 @@ def code(stage: str, settings: Mapping[str, Any], options: Mapping[str, Any]) ->
     """Digest of the code behind a command, by which its rule runs again; and of a model of one's own."""
     modules = [MODULES.get(stage, stage.partition("-")[0])]
     if stage == "spot":
-        modules.append(f"spotting.{'displacement' if 'displacement' in settings else 'network'}")
+        ways = ("displacement", "two_stage")
+        modules.append(f"spotting.{next((way for way in ways if way in settings), 'network')}")
     if detector := settings.get(stage, {}).get("detector"):
         modules.append(f"faces.{detector}")
     own = Path(str(options.get("network")).rpartition(":")[0])  # path/to/file.py:Class
