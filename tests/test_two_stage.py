@@ -8,7 +8,7 @@ import pytest
 import torch
 from planted import planted_store
 
-from mespot import evaluate, train_multiscale
+from mespot import evaluate, feature_store, store, train_multiscale
 from mespot.errors import InputError
 from mespot.feature_store import load
 from mespot.intervals import load_intervals
@@ -212,6 +212,21 @@ def test_without_one_micro_expression_macro_expressions_are_spotted(annotation, 
     alone.learnt()
     found = alone.spotted(["s0"])
     assert set(found["type"]) == {"macro"}
+
+
+def test_a_group_whose_videos_all_failed_is_learnt_nothing_from(chain, tmp_path):
+    stored = [one for one in load(chain.features) if one.subject not in GROUPS[1]]
+    path = tmp_path / "features.h5"
+    with store.create(
+        path, stage="features", settings={}, fps=30.0, source="s", missing="{}"
+    ) as file:
+        for one in stored:
+            feature_store.write(file, one)
+    pairs = [chain.model(one + other) for one, other in combinations(GROUPS, 2)]
+    out = tmp_path / "e.h5"
+    evaluate.evaluate(path, chain.annotation, pairs, out, Evaluate())
+    found = list(by_two_stages(stored, [chain.model(["s0"])], out, TwoStage()))
+    assert len(found) == 1
 
 
 # --- clips and losses -----------------------------------------------------------------------------------

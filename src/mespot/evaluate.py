@@ -27,7 +27,7 @@ from mespot.networks.multiscale_trained import Model, load_model
 from mespot.progress import progress
 from mespot.settings import Evaluate
 from mespot.spotting import evaluation
-from mespot.spotting.candidates import best
+from mespot.spotting.candidates import TOLD, best
 from mespot.spotting.evaluation import ENOUGH, Evaluation
 from mespot.spotting.two_stage import found_in
 
@@ -39,7 +39,7 @@ class Found(NamedTuple):
     """The candidates of one type in one video."""
 
     frames: np.ndarray  # (N, 2) first and last
-    told: np.ndarray  # (N, F)
+    told: np.ndarray  # (N, TOLD)
     overlap: np.ndarray  # (N,) the largest IoU with an annotated expression
     annotated: np.ndarray  # (M, 2)
 
@@ -50,7 +50,7 @@ def evaluate(
     """Write an evaluation for each group of subjects, and one (`all`) for other people's videos.
 
     `models` left out two groups each; several of the same pair count as their mean. Raises InputError
-    where there is nothing to learn from.
+    where they did not.
     """
     stored = load(features)
     table = load_intervals(annotation)
@@ -106,9 +106,8 @@ def groups_of(pairs: Mapping[Group, Sequence[Model]]) -> list[Group]:
         frozenset.intersection(*(pair for pair in pairs if name in pair)) for name in subjects
     }
     groups = sorted(groups, key=sorted)
-    if {one | other for one in groups for other in groups if one != other} != set(pairs) or len(
-        groups
-    ) < 3:
+    expected = {one | other for one in groups for other in groups if one != other}
+    if len(groups) < 3 or set(pairs) != expected:
         raise InputError(
             "the models do not leave out each pair of at least three groups of subjects"
         )
@@ -140,7 +139,8 @@ def learn(
     for type_ in TYPES:
         videos = [[one[type_] for one in part] for part in parts]
         everybody = [one for part in videos for one in part]
-        probability, right = [], []
+        # Of a group whose videos all failed there is nothing.
+        probability, right = [np.zeros(0)], [np.zeros(0, bool)]
         for number, part in enumerate(videos):
             others = videos[:number] + videos[number + 1 :]
             by_others = _fit([one for other in others for one in other])
@@ -158,8 +158,8 @@ def learn(
 
 def _fit(videos: Sequence[Found]) -> Evaluation:
     return evaluation.fit(
-        np.concatenate([one.told for one in videos]),
-        np.concatenate([one.overlap for one in videos]),
+        np.concatenate([np.zeros((0, len(TOLD))), *(one.told for one in videos)]),
+        np.concatenate([np.zeros(0), *(one.overlap for one in videos)]),
     )
 
 

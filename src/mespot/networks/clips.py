@@ -121,7 +121,7 @@ def batches(clips: Sequence[Clip], settings: Multiscale, seed: int) -> Iterator[
         inputs = np.zeros((size, length, *shape), np.float32)
         targets, counts = np.zeros((2, size, marked, length), np.float32)
         for number in range(size):
-            if random.random() < settings.expressive:
+            if around and random.random() < settings.expressive:
                 one, middle = around[random.integers(len(around))]
                 middle += int(random.uniform(-JITTER, JITTER) * length)
             else:

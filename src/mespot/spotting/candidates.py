@@ -27,8 +27,6 @@ ROWS = {"micro": (5, 16), "macro": (15, None)}
 NEAR = 2  # rows by which a curve's peak may lie beside a candidate's end
 # Of the first look: what counts, to which power; the least score; overlap above which the weaker goes.
 POWERS, LEAST, OVERLAP = {"onset": 0.2, "apex": 0.3, "offset": 0.2, "inside": 0.3}, 0.02, 0.75
-
-
 WHERE = ("at most", "inside", "before", "after")
 # What tells of a candidate: of the eight probabilities, of its ends, of how the face moves.
 TOLD = (
