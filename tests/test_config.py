@@ -370,6 +370,33 @@ def test_a_method_that_trains_nothing_has_a_section_instead_of_spot(default_conf
         config.load(values)
 
 
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ({"mean_of": "mespot"}, "mespot is no method of the model multiscale"),
+        ({"mean_of": "two_stage"}, "two_stage is no method of the model multiscale"),
+        ({"mean_of": "nobody"}, "mean_of 'nobody' is none of"),
+        (
+            {"mean_of": "one_seed", "model": "multiscale"},
+            "mean_of stands instead of base and model",
+        ),
+        ({"mean_of": "one_seed", "seeds": 2}, "seeds: it spots by the networks of one_seed"),
+        (
+            {"mean_of": "one_seed", "train": {"steps": 9}},
+            "train: it spots by the networks of one_seed",
+        ),
+        ({"model": "multiscale", "select": {"groups": 4}}, "select: multiscale has none"),
+        ({"model": "multiscale", "train": {"epochs": 4}}, "epochs"),
+        ({"base": "mespot", "evaluate": {"groups": 4}}, "evaluate: auw_gcn has none"),
+    ],
+)
+def test_a_mean_of_seeds_is_of_two_stages_and_trains_nothing(default_config, method, message):
+    values = deepcopy(default_config)
+    values["methods"]["mine"] = method
+    with pytest.raises(InputError, match=message):
+        config.load(values)
+
+
 def test_pinned_list_is_complete_exact_and_hashed():
     pins, hashed = {}, set()
     lines = (ROOT / "envs" / "requirements.txt").read_text().splitlines()

@@ -154,6 +154,50 @@ def test_what_training_reads(ask):
     assert on == ["mine/annotation_as_given.csv"]
 
 
+def test_a_mean_of_seeds_spots_by_all_their_networks_and_trains_none(ask):
+    plan = ask({"methods.one_seed.datasets": {"mine": {}}, "methods.one_seed.seeds": 2})
+    assert plan.two_stage == ["one_seed", "two_stage"]
+    assert plan.runs("one_seed") == ["one_seed", "one_seed/seed_2"]
+    assert plan.runs("two_stage") == ["two_stage"]
+    assert ("mine", "two_stage") not in plan.config.trained()
+    models = below(plan, plan.models_of_folds("mine", "two_stage", ""))
+    assert models[:2] == [
+        "mine/one_seed/folds/anna/model.pt",
+        "mine/one_seed/seed_2/folds/anna/model.pt",
+    ]
+    assert below(plan, plan.models_of_folds("mine", "one_seed/seed_2", "")) == [
+        f"mine/one_seed/seed_2/folds/{person}/model.pt" for person in PEOPLE
+    ]
+    assert below(plan, plan.evaluation("mine", "two_stage", "")) == ["mine/two_stage/evaluation.h5"]
+    assert plan.evaluation("mine", "mespot", "") == []
+    learnt = below(plan, plan.models_to_learn_from("mine", "two_stage"))
+    assert len(learnt) == 3 * 2, "three pairs of one each, two seeds"
+    assert learnt[0] == "mine/one_seed/folds/inner_1_2/model.pt"
+    assert plan.left_out("mine", "one_seed", "inner_1_3") == ["anna", "cleo"]
+    assert plan.ways("mine", "two_stage") == [""]
+    first, second = (
+        json.loads(plan.stage("train", dataset="mine", run=run, fold="anna")["config"])["seed"]
+        for run in ("one_seed", "one_seed/seed_2")
+    )
+    assert second == first + 1
+
+
+def test_two_stages_need_three_people_and_go_from_published_features_to_film(ask, tmp_path):
+    plan = ask({"demo.subjects": 2, "methods.one_seed.datasets": {"toy": {}}})
+    with pytest.raises(InputError, match="toy: two stages need at least 3 subjects"):
+        plan.check()
+    (tmp_path / "f" / "samm_006").mkdir(parents=True)
+    (tmp_path / "f" / "samm_006" / "samm_006_1_0000.npz").write_bytes(b"")
+    (tmp_path / "f" / "a.csv").write_text("video,type,onset,offset\nsamm_006_1,macro,1,30\n")
+    features = {"layout": "features", "root": str(tmp_path / "f"), "annotation": "a.csv"}
+    plan = ask(mine=ask.mine, theirs=features)
+    assert plan.crossed("mespot") == []
+    plan = ask(
+        {"methods.one_seed.datasets": {"mine": {}, "theirs": {}}}, mine=ask.mine, theirs=features
+    )
+    assert set(plan.crossed("two_stage")) == {("mine", "theirs"), ("theirs", "mine")}
+
+
 def test_what_is_asked_for(ask):
     plan = ask({"methods.mespot.datasets": {"mine": {}}, "methods.mespot.seeds": 2})
     runs = ["mine/mespot", "mine/mespot/seed_2", "mine/displacement", "toy/displacement"]
