@@ -138,7 +138,7 @@ def average_precision(found: pd.DataFrame, annotated: int) -> float:
     return float((precision * right).sum() / annotated)
 
 
-def per_frame(results: Path, annotated: pd.DataFrame) -> dict[str, float]:
+def per_frame(results: Path, method: str, annotated: pd.DataFrame) -> dict[str, float]:
     """ROC-AUC of 'inside' over all frames."""
     from sklearn.metrics import roc_auc_score
 
@@ -147,7 +147,7 @@ def per_frame(results: Path, annotated: pd.DataFrame) -> dict[str, float]:
         for key, rows in annotated.groupby(["video", "type"])
     }
     said, inside = ({type_: [] for type_ in TYPES} for _ in range(2))
-    with store.read(results / "both" / "two_stage" / "curves.h5") as file:
+    with store.read(results / "both" / method / "curves.h5") as file:
         for feature in load(results / "both" / "features.h5"):
             channels = store.attribute(file[feature.video], "channels", list[str])
             for type_ in TYPES:
@@ -211,8 +211,16 @@ def draw(found: pd.DataFrame, out: Path) -> None:
         axes.errorbar(
             shown["score"], shown["right"], spread, marker="o", color=colour, label=type_, capsize=2
         )
-        for row in shown.itertuples():
-            axes.annotate(f" {row.n}", (row.score, row.right), fontsize=7, color=colour, va="top")
+        for row in shown[shown["score"] > 0.05].itertuples():
+            place = (6, -4) if type_ == "macro" else (6, 6)
+            axes.annotate(
+                row.n,
+                (row.score, row.right),
+                place,
+                fontsize=7,
+                color=colour,
+                textcoords="offset points",
+            )
     axes.set(xlabel="probability said", ylabel="share right", xlim=(0, 1), ylim=(0, 1))
     axes.legend()
     figure.savefig(out, dpi=120)
@@ -238,11 +246,11 @@ def main(arguments: argparse.Namespace) -> None:
                 cells = (table.cell(method, type_, parts, half) for type_ in (*TYPES, "overall"))
                 print(f"| {method} | {name} | {' | '.join(cells)} |")
     print()
-    for other in list(spotted)[1:]:
-        print(f"two_stage less {other}, overall, pooled: {table.paired('two_stage', other)}")
-    print(f"\n{errors(annotated, spotted['two_stage']).to_string()}\n")
-    if (results / "both" / "two_stage" / "curves.h5").exists():
-        print("ROC-AUC per frame:", per_frame(results, annotated))
+    best, *others = spotted
+    for other in others:
+        print(f"{best} less {other}, overall, pooled: {table.paired(best, other)}")
+    print(f"\n{errors(annotated, spotted[best]).to_string()}\n")
+    print("ROC-AUC per frame:", per_frame(results, best, annotated))
     if arguments.all:
         everything = load_intervals(arguments.all, ("subject", "score"))
         of_part = dict(zip(halves["subject"], halves["dataset"], strict=True))
