@@ -385,6 +385,7 @@ def test_a_method_that_trains_nothing_has_a_section_instead_of_spot(default_conf
             {"mean_of": "one_seed", "train": {"steps": 9}},
             "train: it spots by the networks of one_seed",
         ),
+        ({"mean_of": "one_seed", "evaluate": {"groups": 4}}, "groups: they are those of one_seed"),
         ({"model": "multiscale", "select": {"groups": 4}}, "select: multiscale has none"),
         ({"model": "multiscale", "train": {"epochs": 4}}, "epochs"),
         ({"base": "mespot", "evaluate": {"groups": 4}}, "evaluate: auw_gcn has none"),

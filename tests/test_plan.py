@@ -174,6 +174,9 @@ def test_a_mean_of_seeds_spots_by_all_their_networks_and_trains_none(ask):
     assert len(learnt) == 3 * 2, "three pairs of one each, two seeds"
     assert learnt[0] == "mine/one_seed/folds/inner_1_2/model.pt"
     assert plan.left_out("mine", "one_seed", "inner_1_3") == ["anna", "cleo"]
+    # On a dataset that is its own, the seeds are trained for it.
+    alone = ask({"methods.two_stage": {"mean_of": "one_seed", "datasets": {"mine": {}}}})
+    assert ("mine", "one_seed") in alone.config.trained()
     assert plan.ways("mine", "two_stage") == [""]
     first, second = (
         json.loads(plan.stage("train", dataset="mine", run=run, fold="anna")["config"])["seed"]

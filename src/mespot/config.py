@@ -256,6 +256,9 @@ class Config(Settings):
                 f"methods.{method}.mean_of: {own.mean_of} is no method of the model {TWO_STAGE}"
             )
 
+        if "groups" in own.evaluate:
+            raise ValueError(f"methods.{method}.evaluate.groups: they are those of {own.mean_of}")
+
     def _start(self, dataset: str, method: str) -> None:
         """Whether there is the model that training begins with (plan: of other subjects)."""
         start = self._starts_from(dataset, method)
@@ -373,12 +376,13 @@ class Config(Settings):
         """Dataset and method of each model that is trained; for one's own video, those that it needs."""
         dataset, method = self.own.dataset, self.own.method
         if not self.video:
-            return [
-                (on, name)
+            pairs = (
+                (on, self.trainer(name))
                 for name in self.methods
-                if self.trains(name) and self.trainer(name) == name
+                if self.trains(name)
                 for on in self.run_on(name)
-            ]
+            )
+            return list(dict.fromkeys(pairs))
         if dataset is None:
             return []
         start = self._starts_from(dataset, method)

@@ -283,7 +283,7 @@ class Plan:
 
     def groups(self, dataset: str, run: str) -> dict[int, tuple[str, ...]]:
         """The groups of subjects that the inner trainings leave out, numbered from 1."""
-        everyone, method = self.subjects(dataset), method_of(run)
+        everyone, method = self.subjects(dataset), self.config.trainer(method_of(run))
         stage = "evaluate" if self.config.two_stage_method(method) else "select"
         number = min(self.settings(stage, dataset, method).groups, len(everyone))
         return {k: everyone[k - 1 :: number] for k in range(1, number + 1)}

@@ -322,7 +322,7 @@ class Spot(Settings):
 
 
 class TwoStage(Settings):
-    """Spotting in two stages; null: the probability at which F1 is best on inner left-out subjects."""
+    """Spotting in two stages; null: the probability with which F1 is to be expected best."""
 
     least_macro: Annotated[float, Field(ge=0, le=1)] | None = None
     least_micro: Annotated[float, Field(ge=0, le=1)] | None = None

@@ -120,10 +120,7 @@ def untrained(
     else:
         unit = known.pop()
         mean, std = moments(chosen, unit)
-    rois_of_au = {
-        au: [regions.index(name) for name in names if name in regions]
-        for au, names in settings.graph_rois.items()
-    }
+    rois_of_au = graph.rois_in(settings.graph_rois, regions)
     if not any(rois_of_au.values()):
         raise InputError(
             f"train.graph_rois names none of the regions {', '.join(regions)}: say in config.yaml which "

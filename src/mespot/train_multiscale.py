@@ -62,10 +62,7 @@ def train(
 
 def linked(settings: Multiscale, aus: Iterable[str], regions: Sequence[str]) -> np.ndarray | None:
     """The adjacency (R, R) of the network's graph, where it is a fixed one."""
-    rois_of_au = {
-        au: [regions.index(name) for name in names if name in regions]
-        for au, names in settings.graph_rois.items()
-    }
+    rois_of_au = graph.rois_in(settings.graph_rois, regions)
     match settings.graph:
         case "co_occurrence":
             return graph.adjacency(aus, rois_of_au, len(regions))

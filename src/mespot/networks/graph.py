@@ -26,6 +26,16 @@ AU_ROIS: dict[int, tuple[int, ...]] = {
 }
 
 
+def rois_in(
+    graph_rois: Mapping[int, Sequence[str]], regions: Sequence[str]
+) -> dict[int, list[int]]:
+    """Which of these regions, by number, each action unit moves; names that are not there do not count."""
+    return {
+        au: [regions.index(name) for name in names if name in regions]
+        for au, names in graph_rois.items()
+    }
+
+
 def published_aus(text: str) -> list[int]:
     """The AUs of one annotated expression as the published adjacencies count them.
 

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mespot.networks.temporal import REACH, Convolution, temporal
+from mespot.networks.targets import TYPES
+from mespot.networks.temporal import KINDS, REACH, Convolution
 
-TYPES = ("micro", "macro")
 MARKS = ("onset", "apex", "offset", "inside")
 PROBABILITIES = tuple(f"{type_}_{mark}" for type_ in TYPES for mark in MARKS)
 # Logarithm of one more than the rows to the first and the last of the expression that a row is in.
@@ -67,7 +67,7 @@ class Multiscale(nn.Module):
         self.graph = nn.Identity() if graph is None else Graph(regions, inputs, adjacency)
         width = regions * (inputs if graph is None else NODE)
         self.mix = Convolution(TOGETHER * width, channels, 1)
-        self.kind, self.temporal = kind, temporal(kind, channels, dropout)
+        self.kind, self.temporal = kind, KINDS[kind](channels, dropout)
         outputs = len(OUTPUTS) + len(AUS) * aus
         self.head = Convolution(channels, TOGETHER * outputs, 1)
         nn.init.constant_(self.head.bias[: TOGETHER * len(PROBABILITIES)], RARE)

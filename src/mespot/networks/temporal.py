@@ -122,7 +122,3 @@ KINDS = {"dilated": Dilated, "gru": Gru, "attention": Attention, "pyramid": Pyra
 # Steps on each side that a step's output depends on (or hardly beyond, of a recurrent network); multiples of
 # the blocks and of the pyramid's coarsest step, so that parts of a video fall as in the whole.
 REACH = {"dilated": 32, "gru": 128, "attention": 5 * BLOCK, "pyramid": 64}
-
-
-def temporal(kind: str, channels: int, dropout: float) -> nn.Module:
-    return KINDS[kind](channels, dropout)
