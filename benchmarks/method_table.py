@@ -19,45 +19,12 @@ from mespot import store
 from mespot.evaluate import matched
 from mespot.feature_store import load
 from mespot.intervals import TYPES, load_intervals, overlaps
-from mespot.score import count
+from mespot.resampling import f1, resampled
+from mespot.score import by_subject
 
 HALVES = Path(__file__).with_name("halves.csv")
 PARTS = ("cas_me_sq", "samm_lv")
-RESAMPLED, SEED = 4000, 1
 IOUS = (0.3, 0.4, 0.5, 0.6, 0.7)
-
-
-def per_subject(annotated: pd.DataFrame, spotted: pd.DataFrame) -> pd.DataFrame:
-    """tp, n, m of each subject and type under `strict`."""
-    rows = []
-    for subject in sorted({*annotated["subject"], *spotted["subject"]}):
-        for type_ in TYPES:
-            ours, theirs = (
-                dict(
-                    list(
-                        table[(table["subject"] == subject) & (table["type"] == type_)].groupby(
-                            "video"
-                        )
-                    )
-                )
-                for table in (annotated, spotted)
-            )
-            total = np.zeros(3, int)
-            for video in {*ours, *theirs}:
-                spans = [
-                    part[video][["onset", "offset"]].to_numpy(float)
-                    if video in part
-                    else np.zeros((0, 2))
-                    for part in (ours, theirs)
-                ]
-                total += count(*spans, "strict")
-            rows.append((subject, type_, *total))
-    return pd.DataFrame(rows, columns=["subject", "type", "tp", "n", "m"])
-
-
-def f1(counts: np.ndarray) -> np.ndarray:
-    """(..., 3) of tp, n, m."""
-    return 2 * counts[..., 0] / np.maximum(counts[..., 1] + counts[..., 2], 1)
 
 
 def of_type(counts: pd.DataFrame, type_: str, subjects: Iterable[str]) -> np.ndarray:
@@ -65,12 +32,6 @@ def of_type(counts: pd.DataFrame, type_: str, subjects: Iterable[str]) -> np.nda
     chosen = counts if type_ == "overall" else counts[counts["type"] == type_]
     summed = chosen.groupby("subject")[["tp", "n", "m"]].sum()
     return summed.reindex(list(subjects), fill_value=0).to_numpy()
-
-
-def resampled(parts: list[int]) -> list[np.ndarray]:
-    """Of each dataset as many of its subjects as it has, drawn with replacement, RESAMPLED times."""
-    random = np.random.default_rng(SEED)
-    return [random.integers(0, size, (RESAMPLED, size)) for size in parts]
 
 
 class Table:
@@ -86,10 +47,7 @@ class Table:
         those = self.halves if half is None else self.halves[self.halves["half"] == half]
         subjects = [those.loc[those["dataset"] == part, "subject"].tolist() for part in parts]
         counts = [of_type(self.counts[method], type_, names) for names in subjects]
-        drawn = resampled([len(names) for names in subjects])
-        whole = sum(part.sum(0) for part in counts)
-        again = sum(part[chosen].sum(1) for part, chosen in zip(counts, drawn, strict=True))
-        return np.concatenate([[f1(whole)], f1(again)])
+        return np.concatenate([[f1(sum(part.sum(0) for part in counts))], resampled(counts)])
 
     def cell(self, method: str, type_: str, parts: tuple[str, ...], half: str | None) -> str:
         values = self.figures(method, type_, parts, half)
@@ -235,7 +193,9 @@ def main(arguments: argparse.Namespace) -> None:
     methods = ("two_stage", "one_seed", "mespot", "published", "displacement")
     spotted = {name: of_method(results, name) for name in methods}
     spotted = {name: table for name, table in spotted.items() if table is not None}
-    table = Table(halves, {name: per_subject(annotated, one) for name, one in spotted.items()})
+    table = Table(
+        halves, {name: by_subject(annotated, one, "strict") for name, one in spotted.items()}
+    )
     names = [("cas_me_sq", PARTS[:1]), ("samm_lv", PARTS[1:]), ("pooled", PARTS)]
     for half in (None, "chosen_on", "kept_aside"):
         print(

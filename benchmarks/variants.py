@@ -27,6 +27,7 @@ from mespot.evaluate import Found, candidates_of, enough, matched, worth
 from mespot.feature_store import Feature, load
 from mespot.intervals import TYPES, load_intervals
 from mespot.networks.multiscale_trained import load_model
+from mespot.score import by_subject
 from mespot.settings import Multiscale
 from mespot.spotting import evaluation
 from mespot.spotting.candidates import TOLD, best
@@ -205,8 +206,6 @@ def counts(
     annotated: pd.DataFrame,
 ) -> pd.DataFrame:
     """tp, n, m of each subject and type."""
-    from method_table import per_subject
-
     truth = {
         key: rows[["onset", "offset"]].to_numpy(float)
         for key, rows in annotated.groupby(["video", "type"])
@@ -219,7 +218,7 @@ def counts(
             if feature.subject in model.facts.left_out:
                 found[feature.video] = candidates_of(feature, [model], truth)
     subject_of = {feature.video: feature.subject for feature in stored}
-    return per_subject(annotated, spotted(found, subject_of, variant))
+    return by_subject(annotated, spotted(found, subject_of, variant), "strict")
 
 
 def main(arguments: argparse.Namespace) -> None:

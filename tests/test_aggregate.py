@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from mespot.aggregate import aggregate, headline
 from mespot.errors import InputError
+from mespot.resampling import interval
 
 
 def save(results, place, macro, micro):
@@ -93,3 +95,36 @@ def test_a_file_elsewhere_is_named(tmp_path):
     path = save(tmp_path, "a", (1, 1, 1), (1, 1, 1))
     with pytest.raises(InputError, match=r"DATASET/METHOD/\.\.\./score\.json was expected"):
         aggregate([path], tmp_path, [], [], tmp_path / "summary.csv")
+
+
+def told(score, **counts):
+    """Each subject's counts beside a score, all macro."""
+    rows = [("strict", subject, "macro", *numbers) for subject, numbers in counts.items()]
+    table = pd.DataFrame(rows, columns=["protocol", "subject", "type", "tp", "n", "m"])
+    path = score.with_name("subjects.csv")
+    pd.concat([table, table.assign(type="micro", tp=0, n=0, m=0)]).to_csv(path, index=False)
+    return path
+
+
+def test_how_sure_an_f1_is_by_subjects_drawn_again(tmp_path):
+    alike = save(tmp_path, "a/net", (2, 4, 4), (0, 0, 0))
+    apart = save(tmp_path, "b/net", (2, 4, 4), (0, 0, 0))
+    unknown = save(tmp_path, "c/net", (2, 4, 4), (0, 0, 0))
+    subjects = [told(alike, p=(1, 2, 2), q=(1, 2, 2)), told(apart, p=(2, 2, 2), q=(0, 2, 2))]
+    aggregate([alike, apart, unknown], tmp_path, ["a", "b"], [], tmp_path / "out.csv", subjects)
+    table = pd.read_csv(tmp_path / "out.csv").set_index("dataset")
+    bounds = table[["macro_f1_low", "macro_f1_high"]]
+    assert bounds.loc["a"].tolist() == [0.5, 0.5]  # whoever is drawn
+    assert bounds.loc["b"].tolist() == [0, 1]  # of two, one is drawn twice every other time
+    assert bounds.loc["pooled"].tolist() == [0.25, 0.75]
+    assert bounds.loc["c"].isna().all()
+
+
+def test_intervals_are_those_of_drawing_subjects():
+    random = np.random.default_rng(0)
+    counts = random.integers(0, 5, (20, 3)) + np.array([0, 3, 3])
+    draws = counts[random.integers(0, 20, (20_000, 20))].sum(1)
+    expected = np.percentile(2 * draws[:, 0] / draws[:, 1:].sum(1), [2.5, 97.5])
+    assert interval([counts]) == pytest.approx(expected, abs=0.01)
+    # Of two seeds alike the mean is as sure as one.
+    assert interval([np.stack([counts, counts], 1)]) == pytest.approx(interval([counts]))

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from mespot.cli import app
 from mespot.datasets.plain_table import PUBLISHED
-from mespot.score import PROTOCOLS, Count, overlaps, score
+from mespot.score import PROTOCOLS, Count, by_subject, count, overlaps, pairs, score
 
 TYPE = {1: "macro", 2: "micro"}
 
@@ -173,3 +173,46 @@ def test_wrong_tables_are_named(tmp_path, content, message):
     assert result.exit_code == 2
     assert "bad.csv" in result.stderr
     assert message in result.stderr
+
+
+SPANS = st.lists(
+    st.tuples(st.integers(0, 60), st.integers(1, 40)).map(lambda span: (span[0], sum(span))),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(truth=SPANS, found=SPANS)
+def test_pairs_are_as_many_as_strict_counts(truth, found):
+    truth, found = np.array(truth, float), np.array(found, float)
+    paired = pairs(truth, found)
+    assert len(paired) == count(truth, found, "strict").tp
+    for side in zip(*paired, strict=True):
+        assert len(set(side)) == len(paired)
+    assert all(overlaps(truth, found)[i, j] >= 0.5 for i, j in paired)
+
+
+def test_of_two_that_hit_the_nearer_is_the_pair():
+    assert pairs(np.array([[10, 29]]), np.array([[8, 33], [10, 28]])) == [(0, 1)]
+
+
+def test_each_subjects_counts_add_up(tmp_path):
+    truth = pd.concat(
+        [table((0, 9), (40, 49)).assign(subject="a"), table((0, 9), video="w").assign(subject="b")]
+    )
+    found = pd.concat(
+        [table((0, 9)).assign(subject="a"), table((0, 9), video="x").assign(subject="c")]
+    )
+    apart = by_subject(truth, found, "strict").set_index(["subject", "type"])
+    assert tuple(apart.loc["a", "macro"]) == (1, 1, 2)
+    assert tuple(apart.loc["b", "macro"]) == (0, 0, 1)
+    assert tuple(apart.loc["c", "macro"]) == (0, 1, 0)
+    assert tuple(apart.sum()) == tuple(score(truth, found, "strict")["overall"])
+    for name, rows in {"truth": truth, "found": found}.items():
+        rows.to_csv(tmp_path / f"{name}.csv", index=False)
+    files = ["--annotation", tmp_path / "truth.csv", "--intervals", tmp_path / "found.csv"]
+    names = ["--protocol", "strict", "--subjects", tmp_path / "subjects.csv"]
+    done = CliRunner().invoke(app, ["score", *map(str, files + names)])
+    assert json.loads(done.output)["overall"]["tp"] == 1
+    written = pd.read_csv(tmp_path / "subjects.csv").set_index(["subject", "type"])
+    assert written.loc["a", "macro"][["tp", "n", "m"]].tolist() == [1, 1, 2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -13,8 +13,9 @@ import pandas as pd
 from pydantic import BaseModel, Field
 
 from mespot.errors import InputError, damaged, reading
-from mespot.intervals import LARGEST, load_table, write_table
-from mespot.score import Count
+from mespot.intervals import LARGEST, TYPES, load_table, write_table
+from mespot.resampling import interval
+from mespot.score import SUBJECT_COLUMNS, Count
 from mespot.settings import Protocol
 from mespot.store import parsed
 
@@ -22,7 +23,9 @@ POOLED = "pooled"
 SELECTIONS = ("last", "inner", "oracle")
 KINDS = ("macro", "micro", "overall")
 COLUMNS = ["method", "dataset", "trained_on", "selection", "protocol", "seeds"]
-COLUMNS += [f"{kind}_{figure}" for kind in KINDS for figure in ("tp", "n", "m", "f1", "f1_sd")]
+FIGURES = ("tp", "n", "m", "f1", "f1_sd", "f1_low", "f1_high")
+COLUMNS += [f"{kind}_{figure}" for kind in KINDS for figure in FIGURES]
+BLANK = ("_sd", "_low", "_high")  # what cannot always be told
 
 
 Number = Annotated[int, Field(ge=0, le=LARGEST)]
@@ -54,14 +57,18 @@ def aggregate(
     pool: Sequence[str],
     untrained: Sequence[str],
     out: Path,
+    subjects: Sequence[Path] = (),
 ) -> None:
     """Write `summary.csv`: a row per method, dataset, selection and protocol.
 
     `trained_on` is the dataset whose other subjects trained the model (left one subject out), or
-    another dataset; "nothing" of the methods `untrained`. Rows of dataset `pooled` add the counts of the datasets in `pool` up before the
-    F1. Over several seeds, counts and F1 are means, and `f1_sd` is the standard deviation of F1.
+    another dataset; "nothing" of the methods `untrained`. Rows of dataset `pooled` add the counts of the
+    datasets in `pool` up before the F1. Over several seeds, counts and F1 are means, and `f1_sd` is the
+    standard deviation of F1. Where `subjects` tell each subject's counts beside a score, `f1_low` and
+    `f1_high` are F1's 95 % interval over subjects (`resampling`).
     """
     found: dict[Experiment, dict[int, dict[str, dict[str, Count]]]] = defaultdict(dict)
+    apart: dict[Experiment, dict[int, pd.DataFrame]] = defaultdict(dict)
     protocols = None
     for path in scores:
         experiment, seed = _experiment(path, results)
@@ -69,12 +76,19 @@ def aggregate(
         protocols = protocols or counts.keys()
         if counts.keys() != protocols:
             raise damaged(path, f"it is not of the protocols {', '.join(protocols)}, as others are")
-    for experiment, seeds in _pooled(found, pool).items():
-        found[experiment] = seeds
+    for path in subjects:
+        experiment, seed = _experiment(path, results)
+        apart[experiment][seed] = load_table(path, SUBJECT_COLUMNS)
+    parts = _parts(found, pool)
     rows = [
-        _row(experiment, protocol, [seeds[seed][protocol] for seed in sorted(seeds)])
-        for experiment, seeds in found.items()
-        for protocol in next(iter(seeds.values()))
+        _row(
+            experiment,
+            protocol,
+            _counts_of_seeds([found[part] for part in of], protocol),
+            [_of_subjects(apart.get(part, {}), protocol) for part in of],
+        )
+        for experiment, of in parts.items()
+        for protocol in next(iter(found[of[0]].values()))
     ]
     for row in rows:
         if row["method"] in untrained:
@@ -84,7 +98,7 @@ def aggregate(
 
 def load_summary(path: Path) -> pd.DataFrame:
     """The table that `aggregate` writes. Raises InputError."""
-    return load_table(path, COLUMNS, blank=[name for name in COLUMNS if name.endswith("_sd")])
+    return load_table(path, COLUMNS, blank=[name for name in COLUMNS if name.endswith(BLANK)])
 
 
 def headline(summary: Path, protocol: str) -> str:
@@ -140,34 +154,53 @@ def _counts(path: Path) -> dict[str, dict[str, Count]]:
         }
 
 
-def _pooled(
-    found: Mapping[Experiment, Mapping[int, dict[str, dict[str, Count]]]], pool: Sequence[str]
-) -> dict[Experiment, dict[int, dict[str, dict[str, Count]]]]:
-    """The counts of each method and selection added up over the datasets of the pool."""
-    parts = defaultdict(list)
-    for experiment, seeds in found.items():
-        if experiment.dataset == experiment.trained_on and experiment.dataset in pool:
-            parts[experiment.method, experiment.selection].append(seeds)
-    return {
-        Experiment(method, POOLED, POOLED, selection): {
-            seed: {
-                protocol: {
-                    kind: sum((part[seed][protocol][kind] for part in several), Count(0, 0, 0))
-                    for kind in KINDS
-                }
-                for protocol in several[0][seed]
-            }
-            for seed in several[0]
+def _parts(found: Iterable[Experiment], pool: Sequence[str]) -> dict[Experiment, list[Experiment]]:
+    """What each row's counts are added up of: itself, or of a pooled row one of each dataset."""
+    parts = {experiment: [experiment] for experiment in found}
+    pooled = defaultdict(list)
+    for one in found:
+        if one.dataset == one.trained_on and one.dataset in pool:
+            pooled[Experiment(one.method, POOLED, POOLED, one.selection)].append(one)
+    return parts | {experiment: of for experiment, of in pooled.items() if len(of) > 1}
+
+
+def _counts_of_seeds(
+    parts: Sequence[Mapping[int, dict[str, dict[str, Count]]]], protocol: str
+) -> list[dict[str, Count]]:
+    """The counts by kind of each seed, added up over the parts."""
+    return [
+        {
+            kind: sum((part[seed][protocol][kind] for part in parts), Count(0, 0, 0))
+            for kind in KINDS
         }
-        for (method, selection), several in parts.items()
-        if len(several) > 1
+        for seed in sorted(parts[0])
+    ]
+
+
+def _of_subjects(seeds: Mapping[int, pd.DataFrame], protocol: str) -> dict[str, np.ndarray]:
+    """Counts (subjects, seeds, 3) by kind; nothing if they are not told."""
+    if not seeds:
+        return {}
+    counts = []
+    for seed in sorted(seeds):
+        table = seeds[seed][seeds[seed]["protocol"] == protocol]
+        counts.append(table.set_index(["subject", "type"])[list(Count._fields)])
+    together = pd.concat(counts, axis=1, keys=range(len(counts))).fillna(0)
+    found = {
+        type_: together.xs(type_, level="type").sort_index().to_numpy().reshape(-1, len(seeds), 3)
+        for type_ in TYPES
     }
+    return found | {"overall": sum(found.values())}
 
 
 def _row(
-    experiment: Experiment, protocol: str, seeds: Sequence[Mapping[str, Count]]
+    experiment: Experiment,
+    protocol: str,
+    seeds: Sequence[Mapping[str, Count]],
+    subjects: Sequence[Mapping[str, np.ndarray]],
 ) -> dict[str, Any]:
     row = experiment._asdict() | {"protocol": protocol, "seeds": len(seeds)}
+    told = all(len(part.get("overall", ())) > 1 for part in subjects)
     for kind in KINDS:
         counts = [counts[kind] for counts in seeds]
         f1 = [one.f1 for one in counts]
@@ -175,4 +208,6 @@ def _row(
             row[f"{kind}_{name}"] = np.mean(values)
         row[f"{kind}_f1"] = np.mean(f1)
         row[f"{kind}_f1_sd"] = np.std(f1, ddof=1) if len(f1) > 1 else None
+        low, high = interval([part[kind] for part in subjects]) if told else (None, None)
+        row |= {f"{kind}_f1_low": low, f"{kind}_f1_high": high}
     return row

@@ -443,6 +443,9 @@ def _score(
         Path | None, typer.Option(help="only what is spotted in this feature store's videos counts")
     ] = None,
     out: MaybeOut = None,
+    subjects: Annotated[
+        Path | None, typer.Option(help="CSV of each subject's counts to write"), WRITTEN
+    ] = None,
 ) -> None:
     """F1 of spotted against annotated intervals, as JSON; keyed by protocol if more than one."""
     from mespot.feature_store import lengths
@@ -450,7 +453,7 @@ def _score(
     from mespot.store import replacing
 
     videos = None if features is None else lengths(features).keys()
-    scores = score_files(annotation, as_given, intervals, protocol, videos)
+    scores = score_files(annotation, as_given, intervals, protocol, videos, subjects)
     text = json.dumps(scores if len(protocol) > 1 else scores[protocol[0]], indent=2)
     if out is None:
         print(text)
@@ -464,13 +467,16 @@ def _aggregate(
     score: Ins,
     results: In,
     out: Out,
+    subjects: Annotated[
+        list[Path], typer.Option(help="each subject's counts, to tell how sure F1 is")
+    ] = (),
     pool: Annotated[list[str], typer.Option(help="dataset to add up")] = (),
     untrained: Annotated[list[str], typer.Option(help="method that trains nothing")] = (),
 ) -> None:
     """One table of all scores, with the rows pooled over datasets."""
     from mespot.aggregate import aggregate
 
-    aggregate(score, results, pool, untrained, out)
+    aggregate(score, results, pool, untrained, out, subjects)
 
 
 @command("report", folder="timelines")

@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from mespot.errors import InputError
-from mespot.intervals import TYPES, load_intervals, overlaps
+from mespot.intervals import NEEDED, TYPES, load_intervals, overlaps, write_table
 
 
 class Protocol(NamedTuple):
@@ -70,6 +71,8 @@ def more_than_half(overlap: np.ndarray) -> np.ndarray:
     return overlap > 0.5
 
 
+SUBJECT_COLUMNS = ["protocol", "subject", "type", *Count._fields]
+
 PROTOCOLS = {
     "strict": Protocol(True, at_least_half, one_to_one, False),
     "megc2020": Protocol(True, at_least_half, annotated_hit, False),
@@ -95,30 +98,61 @@ def score(annotated: pd.DataFrame, spotted: pd.DataFrame, protocol: str) -> dict
     return counts
 
 
+def by_subject(annotated: pd.DataFrame, spotted: pd.DataFrame, protocol: str) -> pd.DataFrame:
+    """`tp`, `n` and `m` of each `subject` and `type`; the tables of `score` with a column subject."""
+    rows = []
+    for subject in sorted({*annotated["subject"], *spotted["subject"]}):
+        theirs = (table[table["subject"] == subject] for table in (annotated, spotted))
+        counts = score(*theirs, protocol)
+        rows += [(subject, type_, *counts[type_]) for type_ in TYPES]
+    return pd.DataFrame(rows, columns=["subject", "type", *Count._fields])
+
+
+def pairs(truth: np.ndarray, found: np.ndarray) -> list[tuple[int, int]]:
+    """Which annotated interval (M, 2) each of the spotted (N, 2) is, under `strict`: pairs of indices.
+
+    As many as `strict` counts, and of these the ones that overlap most.
+    """
+    overlap = overlaps(truth, found)
+    hits = at_least_half(overlap)
+    # One pair more outweighs any overlap that is lost by it.
+    chosen = linear_sum_assignment(hits * (1 + overlap / (1 + min(overlap.shape))), maximize=True)
+    return [(int(i), int(j)) for i, j in zip(*chosen, strict=True) if hits[i, j]]
+
+
 def score_files(
     annotation: Path,
     as_given: Path | None,
     intervals: Sequence[Path],
     protocols: Sequence[str],
     videos: Collection[str] | None = None,
+    subjects: Path | None = None,
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Scores by protocol and type of CSV files of the contract's form; see `score`.
 
     `as_given`, if there is one, stands instead of `annotation` for the protocols that take frames as
-    they were given. What was spotted in others than these `videos` does not count. Raises InputError for an unknown protocol or a file without the needed columns.
+    they were given. What was spotted in others than these `videos` does not count. `subjects` is where to
+    write the counts of each subject, if they are wanted. Raises InputError for an unknown protocol or a
+    file without the needed columns.
     """
     for protocol in protocols:
         if protocol not in PROTOCOLS:
             raise InputError(f"protocol {protocol!r}; one of {', '.join(PROTOCOLS)} was expected")
-    repaired = load_intervals(annotation)
-    given = repaired if as_given is None else load_intervals(as_given)
-    spotted = pd.concat([load_intervals(path) for path in intervals], ignore_index=True)
+    needed = (*NEEDED, "subject") if subjects else NEEDED
+    repaired = load_intervals(annotation, needed)
+    given = repaired if as_given is None else load_intervals(as_given, needed)
+    spotted = pd.concat([load_intervals(path, needed) for path in intervals], ignore_index=True)
     if videos is not None:
         spotted = spotted[spotted["video"].isin(videos)]
-    scores = {}
+    scores, apart = {}, []
     for protocol in protocols:
-        counts = score(given if PROTOCOLS[protocol].as_given else repaired, spotted, protocol)
+        annotated = given if PROTOCOLS[protocol].as_given else repaired
+        counts = score(annotated, spotted, protocol)
         scores[protocol] = {name: one.as_dict() for name, one in counts.items()}
+        if subjects:
+            apart.append(by_subject(annotated, spotted, protocol).assign(protocol=protocol))
+    if subjects:
+        write_table(pd.concat(apart), SUBJECT_COLUMNS, subjects)
     return scores
 
 

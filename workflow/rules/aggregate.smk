@@ -2,6 +2,7 @@ rule aggregate:
     """One table: a row per method, dataset, selection and protocol; pooled; across datasets."""
     input:
         scores=scores,
+        subjects=[str(Path(score).with_name("subjects.csv")) for score in scores],
     output:
         f"{R}/summary.csv",
     log:
@@ -13,11 +14,12 @@ rule aggregate:
     params:
         results=lambda wildcards: R,
         scores=each("--score", "scores"),
+        subjects=each("--subjects", "subjects"),
         pool=flags("--pool", plan.pool),
         untrained=flags(
             "--untrained", [name for name in cfg.methods if not cfg.trains(name)]
         ),
         stage={"code": digest("aggregate")},
     shell:
-        "mespot aggregate {params.scores} {params.pool} {params.untrained} --results {params.results:q}"
+        "mespot aggregate {params.scores} {params.subjects} {params.pool} {params.untrained} --results {params.results:q}"
         " --out {output:q} 2> {log:q}"

@@ -8,7 +8,8 @@ rule score:
         as_given=f"{R}/{{dataset}}/annotation_as_given.csv",
         intervals=rules.spot.output.intervals,
     output:
-        f"{R}/{{dataset}}/{{run}}{{chosen}}/score.json",
+        score=f"{R}/{{dataset}}/{{run}}{{chosen}}/score.json",
+        subjects=f"{R}/{{dataset}}/{{run}}{{chosen}}/subjects.csv",
     log:
         f"{R}/logs/score/{{dataset}}/{{run}}{{chosen}}.log",
     benchmark:
@@ -20,7 +21,8 @@ rule score:
         stage=ask(plan.stage, "score"),
     shell:
         "mespot score --annotation {input.annotation:q} --as-given {input.as_given:q}"
-        " --intervals {input.intervals:q} {params.protocols} --out {output:q} 2> {log:q}"
+        " --intervals {input.intervals:q} {params.protocols} --out {output.score:q}"
+        " --subjects {output.subjects:q} 2> {log:q}"
 
 
 rule score_cross:
@@ -30,7 +32,8 @@ rule score_cross:
         as_given=f"{R}/{{dataset}}/annotation_as_given.csv",
         intervals=rules.spot_cross.output.intervals,
     output:
-        f"{R}/{{dataset}}/{{run}}/cross/{{source}}{{chosen}}/score.json",
+        score=f"{R}/{{dataset}}/{{run}}/cross/{{source}}{{chosen}}/score.json",
+        subjects=f"{R}/{{dataset}}/{{run}}/cross/{{source}}{{chosen}}/subjects.csv",
     log:
         f"{R}/logs/score/{{dataset}}/{{run}}/from_{{source}}{{chosen}}.log",
     benchmark:
@@ -42,7 +45,8 @@ rule score_cross:
         stage=ask(plan.stage, "score"),
     shell:
         "mespot score --annotation {input.annotation:q} --as-given {input.as_given:q}"
-        " --intervals {input.intervals:q} {params.protocols} --out {output:q} 2> {log:q}"
+        " --intervals {input.intervals:q} {params.protocols} --out {output.score:q}"
+        " --subjects {output.subjects:q} 2> {log:q}"
 
 
 rule score_part:
@@ -53,7 +57,8 @@ rule score_part:
         features=f"{R}/{{part}}/features.h5",
         intervals=rules.spot.output.intervals,
     output:
-        f"{R}/{{dataset}}/{{run}}/part/{{part}}{{chosen}}/score.json",
+        score=f"{R}/{{dataset}}/{{run}}/part/{{part}}{{chosen}}/score.json",
+        subjects=f"{R}/{{dataset}}/{{run}}/part/{{part}}{{chosen}}/subjects.csv",
     log:
         f"{R}/logs/score/{{dataset}}/{{run}}/{{part}}{{chosen}}.log",
     benchmark:
@@ -66,4 +71,4 @@ rule score_part:
     shell:
         "mespot score --annotation {input.annotation:q} --as-given {input.as_given:q}"
         " --features {input.features:q} --intervals {input.intervals:q} {params.protocols}"
-        " --out {output:q} 2> {log:q}"
+        " --out {output.score:q} --subjects {output.subjects:q} 2> {log:q}"
