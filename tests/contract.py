@@ -85,7 +85,7 @@ OTHER = {
     "lanes.not_counted": ["blink"],
     "score.protocols": ["strict", "megc2020"],
     "report.headline": "megc2020",
-    "report.timelines": ["mespot"],
+    "report.methods": ["mespot"],
     "datasets.mine.fps": 25,
     "datasets.mine.frames_fps": 60,
     "datasets.mine.compare": None,
@@ -305,7 +305,7 @@ def _fork(told: Path, folder: str, *arguments: str) -> None:
 
     get_argument_parser()  # imports the plugins
     ways = ("spotting.network", "spotting.two_stage", "train_multiscale")
-    for stage in (*STAGES, *ways, "spotting.displacement", "pages.own", "faces.dlib"):
+    for stage in (*STAGES, *ways, "spotting.displacement", "pages.strips", "faces.dlib"):
         rerun.digest(stage)
     stand_in = os.environ["MESPOT_STAND_IN"]
     for file in sorted(told.glob("*.yaml")):
@@ -332,14 +332,13 @@ stage=$1
 shift
 while [ $# -gt 1 ]; do
   case $1 in
-    --out*|--epochs|--history|--as-given|--audit|--not-counted|--lanes|--truth)
-      [ "$stage $1" = "select --epochs" ] || [ "$stage $1" = "score --as-given" ] || [ "$stage $1" = "select --as-given" ] || [ "$stage $1" = "report-own --lanes" ] || [ "$stage $1" = "report-own --not-counted" ] || : > "$2" ;;
-    --curves) [ "$stage" = report-own ] || : > "$2" ;;
+    --out*|--epochs|--history|--as-given|--audit|--not-counted|--lanes|--truth|--subjects)
+      [ "$stage $1" = "select --epochs" ] || [ "$stage $1" = "aggregate --subjects" ] || [ "$stage $1" = "score --as-given" ] || [ "$stage $1" = "select --as-given" ] || : > "$2" ;;
+    --curves) : > "$2" ;;
     --frames) mkdir -p "$2" && : > "$2/1.png" ;;
   esac
   case "$stage $1" in
-    "report --out") mkdir -p "$(dirname "$2")/timelines" ;;
-    "report-own --out") mkdir -p "$(dirname "$2")/pictures" ;;
+    "report --out") mkdir -p "$(dirname "$2")/videos" ;;
   esac
   shift
 done

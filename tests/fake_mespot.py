@@ -26,13 +26,11 @@ def run(stage: str, flags: dict[str, list[str]]) -> None:
         spot(Path(flags["--features"][0]), outputs[0])
         for flag in flags.keys() & {"--curves", "--lanes"}:
             Path(flags[flag][0]).write_text("")
-    elif stage.startswith("report"):
-        run_ = Path(flags["--results"][0]) / flags["--shown"][0] if "--shown" in flags else None
-        rows = Path(flags["--intervals"][0]) if run_ is None else run_ / "intervals.csv"
+    elif stage == "report":
+        rows = Path(flags["--results"][0]) / flags["--shown"][0] / "intervals.csv"
         videos = [row.split(",")[1] for row in rows.read_text().splitlines()[1:]]
         outputs[0].write_text(" ".join(dict.fromkeys(videos)))
-        for pictures in ("timelines", "pictures"):
-            (outputs[0].parent / pictures).mkdir(exist_ok=True)
+        (outputs[0].parent / "videos").mkdir(exist_ok=True)
     else:
         of_video(stage, Path(next(iter(flags.values()))[0]), outputs)
 

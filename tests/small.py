@@ -34,13 +34,13 @@ features-export --features planted.h5 --annotation d/as_given.csv --out publishe
 checkpoint-export --model d/net/0/model.pt --out exported.pt
 select --policy oracle {GIVEN} --as-given d/as_given.csv --epochs d/net/0/epochs.pt --epochs d/net/1/epochs.pt --out d/net/selection.csv --settings '{{"first_epoch": 1}}'
 spot --network auw_gcn --features d/features.h5 --model d/net/0/epochs.pt --model d/net/1/epochs.pt --selection d/net/selection.csv --out d/net/intervals.csv --not-counted d/net/not_counted.csv --lanes d/net/lanes.csv --curves d/net/curves.h5
-spot --features features.h5 --out own/intervals.csv --not-counted own/not_counted.csv --lanes own/lanes.csv --curves own/curves.h5
+spot --features features.h5 --out own/rule/intervals.csv --not-counted own/rule/not_counted.csv --lanes own/rule/lanes.csv --curves own/rule/curves.h5
 spot --features d/features.h5 --out d/rule/intervals.csv --not-counted d/rule/not_counted.csv --lanes d/rule/lanes.csv --curves d/rule/curves.h5
-curves --features features.h5 --curves own/curves.h5 --out curves.csv
-score --annotation d/annotation.csv --intervals d/rule/intervals.csv --protocol strict --out d/rule/score.json
-aggregate --score d/rule/score.json --results . --out summary.csv
+curves --features features.h5 --curves own/rule/curves.h5 --out curves.csv
+score --annotation d/annotation.csv --intervals d/rule/intervals.csv --protocol strict --out d/rule/score.json --subjects d/rule/subjects.csv
+aggregate --score d/rule/score.json --subjects d/rule/subjects.csv --results . --out summary.csv
 report --results . --shown d/rule --summary summary.csv --out report/index.html
-report-own --features features.h5 --intervals own/intervals.csv --not-counted own/not_counted.csv --lanes own/lanes.csv --curves own/curves.h5 --aligned align --about test --out own/report/index.html
+report --results . --shown own/rule --about test --out own/report/index.html
 """.strip().splitlines()
 ]
 
@@ -50,4 +50,8 @@ def prepare(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     table = planted_store(folder / "planted.h5", n_subjects=2, inter_ocular=float("nan"))
     table.drop(columns="source_row").to_csv(folder / "planted.csv", index=False)
+    # The page of one's own video looks for its files below the dataset's name.
+    for name in ("align", "landmarks", "flow", "features.h5"):
+        (folder / "own").mkdir(exist_ok=True)
+        (folder / "own" / name).symlink_to(f"../{name}")
     (folder / "face.csv").write_text("video,type,onset,apex,offset\nface,micro,3,5,8\n")

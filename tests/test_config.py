@@ -102,7 +102,7 @@ def test_every_key_is_in_config_yaml_with_its_default(default_config):
         ),
         (("flow",), None, "flow: keys of its own were expected below it"),
         (("spot", "macro_reach"), [2, 0.1], "macro_reach: 2.0 is more than 0.1"),
-        (("report", "timelines"), ["none"], "report.timelines: 'none'"),
+        (("report", "methods"), ["none"], "report.methods: 'none'"),
         (("roi", "set"), "other", "roi: .*set 'other'"),
         (("report", "headline"), "loose", "report.headline 'loose'"),
     ],

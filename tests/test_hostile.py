@@ -53,6 +53,7 @@ from mespot import (
 )
 from mespot.datasets.export import export_segments
 from mespot.errors import InputError
+from mespot.experiments import SPOTTED
 from mespot.faces import weights
 from mespot.intervals import (
     INTERVALS,
@@ -64,7 +65,6 @@ from mespot.intervals import (
 )
 from mespot.networks import checkpoints, trained
 from mespot.networks.auw_gcn import AUWGCN
-from mespot.pages import own as page
 from mespot.settings import (
     STAGES,
     Features,
@@ -78,7 +78,6 @@ from mespot.settings import (
     Train,
     TwoStage,
 )
-from mespot.spot import Files
 from mespot.spotting import evaluation
 from mespot.spotting.candidates import TOLD
 from mespot.spotting.network import by_networks
@@ -228,14 +227,15 @@ class Reader(NamedTuple):
     read: Callable[[Path, Path], Any]
 
 
-def page_of(folder: Path, **files: Path) -> None:
-    names = ("intervals.csv", "not_counted.csv", "lanes.csv", "curves.h5")
-    paths = {name.split(".")[0]: folder / name for name in names} | {
-        "features": folder / "features.h5"
-    }
-    paths |= files
-    of_spot = Files(*(paths[name] for name in ("intervals", "not_counted", "lanes", "curves")))
-    page.report_own(paths["features"], of_spot, folder, "about", folder / "out" / "index.html")
+def page_of(folder: Path, damaged: Path) -> None:
+    results = folder / "page"
+    files = {f"d/rule/{name}": name for name in SPOTTED} | {"d/features.h5": "features.h5"}
+    files |= {"d/align/v1.mkv": "v1.mkv"}
+    files |= {f"d/{stage}/v1.h5": f"{stage}.h5" for stage in ("landmarks", "flow")}
+    for place, name in files.items():
+        (results / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(damaged if name == damaged.name else folder / name, results / place)
+    report.report(results, ["d/rule"], None, folder / "out" / "index.html", Report())
 
 
 def spot_by(path: Path, folder: Path) -> None:
@@ -264,7 +264,7 @@ def all_of_features(path: Path, folder: Path) -> None:
     feature_store.lengths(path), feature_store.timing(path), feature_store.missing(path)
     feature_store.load(path)
     features.join_stores([path], folder / "out" / "j.h5", Features())
-    page_of(folder, features=path)
+    page_of(folder, path)
 
 
 def resumed(path: Path, _: Path) -> None:
@@ -292,7 +292,9 @@ HDF5 = {
     "evaluation": Reader(
         "evaluation.h5", lambda p, f: spot_in_two_stages(f / "net" / "multiscale.pt", p, f)
     ),
-    "page of curves": Reader("curves.h5", lambda p, f: page_of(f, curves=p)),
+    "page of curves": Reader("curves.h5", lambda p, f: page_of(f, p)),
+    "page of landmarks": Reader("landmarks.h5", lambda p, f: page_of(f, p)),
+    "page of flow": Reader("flow.h5", lambda p, f: page_of(f, p)),
     "a source's fingerprint": Reader(
         "align.h5", lambda p, f: fingerprints._made_of(p, f / "config.yaml")
     ),
@@ -314,8 +316,8 @@ MODELS = {
 }
 TABLES = {
     "intervals": Reader("intervals.csv", lambda p, _: load_intervals(p)),
-    "page of intervals": Reader("intervals.csv", lambda p, f: page_of(f, intervals=p)),
-    "page of lanes": Reader("lanes.csv", lambda p, f: page_of(f, lanes=p)),
+    "page of intervals": Reader("intervals.csv", lambda p, f: page_of(f, p)),
+    "page of lanes": Reader("lanes.csv", lambda p, f: page_of(f, p)),
     "selection": Reader("selection.csv", lambda p, _: read_selection(p)),
     "headline": Reader("summary.csv", lambda p, _: aggregate.headline(p, "strict")),
     "page of the summary": Reader(

@@ -53,16 +53,27 @@ def test_every_output_names_its_command_and_all_is_the_same_now(made):
         *("flow/face.h5", "roi/face.h5", "mdmo/face.h5", "features.h5", "check.csv"),
         *("d/annotation.csv", "d/as_given.csv", "d/audit.csv", "d/net/0/model.pt"),
         *("d/net/0/epochs.pt", "d/net/0/history.csv", "d/net/selection.csv", "d/net/curves.h5"),
-        *("own/intervals.csv", "own/not_counted.csv", "own/lanes.csv", "own/curves.h5"),
-        *("curves.csv", "d/rule/score.json", "summary.csv", "report/index.html"),
-        *("report/timelines", "report/timelines/d_v0_rule.png", "own/report/pictures"),
+        *(
+            "own/rule/intervals.csv",
+            "own/rule/not_counted.csv",
+            "own/rule/lanes.csv",
+            "own/rule/curves.h5",
+        ),
+        *(
+            "curves.csv",
+            "d/rule/score.json",
+            "d/rule/subjects.csv",
+            "summary.csv",
+            "report/index.html",
+        ),
+        *("report/videos", "report/videos/d_v0.js", "own/report/videos"),
         *("published", "exported.pt"),
     ]
     of = {
         "demo/face/img001.jpg": "demo/face",
-        "report/timelines": "report/index.html",
-        "report/timelines/d_v0_rule.png": "report/index.html",
-        "own/report/pictures": "own/report/index.html",
+        "report/videos": "report/index.html",
+        "report/videos/d_v0.js": "report/index.html",
+        "own/report/videos": "own/report/index.html",
     }
     with chdir(made):
         for output in outputs:
@@ -98,7 +109,7 @@ def test_a_record_holds_the_settings_complete_the_inputs_and_the_source(made):
     align = info.record(made / "align" / "face.mkv")
     assert align["code"] == rerun.digest("align", "faces.dlib")
     assert align["source"] == info.record(made / "decode" / "face.mkv")["source"] == mdmo["source"]
-    assert info.record(made / "report" / "timelines")["inputs"].keys() == {"../summary.csv"}
+    assert info.record(made / "report" / "videos")["inputs"].keys() == {"../summary.csv"}
 
 
 def test_videos_stores_and_models_have_no_file_beside_them(made):
@@ -112,7 +123,12 @@ def test_videos_stores_and_models_have_no_file_beside_them(made):
 
 def test_the_same_elsewhere_on_more_threads_is_the_same_to_the_byte(copy, made):
     """Tables, records, models; a folder of another depth."""
-    for output in ("flow/face.h5", "d/annotation.csv", "d/net/1/model.pt", "own/intervals.csv"):
+    for output in (
+        "flow/face.h5",
+        "d/annotation.csv",
+        "d/net/1/model.pt",
+        "own/rule/intervals.csv",
+    ):
         words = command(output)
         words = [*words, "--threads", "2"] if words[0] == "flow" else words
         assert run(*words).exit_code == 0
@@ -178,13 +194,13 @@ def test_a_network_of_ones_own_is_code(copy):
 def test_what_mespot_did_not_make_is_one_line(copy):
     with open("d/rule/score.json", "a") as file:
         file.write(" ")
-    Path("report/timelines/another.png").write_bytes(b"")
+    Path("report/videos/another.png").write_bytes(b"")
     shutil.move("summary.csv", "moved.csv")
     Path("cut.h5").write_bytes(Path("features.h5").read_bytes()[:2000])
     Path("summary.csv.json").write_text("{}")
     for path, message in {
         "d/rule/score.json": "not as mespot wrote it",
-        "report/timelines/d_v0_rule.png": "report/timelines: not as mespot wrote it",
+        "report/videos/d_v0.js": "report/videos: not as mespot wrote it",
         "moved.csv": "nothing in it or beside it",
         "cut.h5": "nothing in it or beside it",
         "planted.csv": "nothing in it or beside it",

@@ -1,7 +1,9 @@
-"""pages: what the page of one's own videos says and shows, from tiny made results."""
+"""pages: what the page of a run and of one's own videos says, shows and does, from tiny made results."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 from html.parser import HTMLParser
@@ -12,21 +14,23 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from playwright.sync_api import sync_playwright
 from typer.testing import CliRunner
 
-from mespot import feature_store, pages, store, video
+from mespot import aggregate, feature_store, pages, report, store, video
 from mespot.cli import app
 from mespot.errors import InputError
-from mespot.feature_store import Clock, Feature
-from mespot.intervals import INTERVALS, LANE_COLUMNS
-from mespot.pages import own
-from mespot.spot import Files
+from mespot.feature_store import Clock, Face, Feature
+from mespot.intervals import ANNOTATION_COLUMNS, INTERVALS, LANE_COLUMNS
+from mespot.pages import sidecar, strips
+from mespot.settings import Report
 from mespot.spotting.lanes import LANES
 
 REGIONS = ("left_brow", "lower_lip")
 FPS = 10.0
 # Elements that have no end tag.
-VOID = {"meta", "img", "br"}
+VOID = {"meta", "img", "br", "input"}
+CHROMIUM = Path("/usr/bin/chromium")
 
 
 class Page(HTMLParser):
@@ -95,67 +99,139 @@ def interval(name: str, type_: str, onset: int, offset: int, **other) -> dict:
     return row | other
 
 
-def spotted(folder: Path) -> Files:
-    names = ("intervals.csv", "not_counted.csv", "lanes.csv", "curves.h5")
-    return Files(*(folder / name for name in names))
+def annotated(name: str, type_: str, onset: int, offset: int) -> dict:
+    row = {"subject": name, "video": name, "type": type_, "onset": onset, "offset": offset}
+    return row | {"apex": (onset + offset) // 2, "au": "", "source_row": 2}
 
 
-@pytest.fixture
-def make(tmp_path):
-    """A function that makes results of videos {name: rows (T-1)} and gives back the page."""
+class Results:
+    """The folder of a run as the stages leave it, with one dataset, `d`, and one method, `rule`."""
 
-    def page(
+    def __init__(self, folder: Path):
+        self.folder, self.out = folder, folder / "report" / "index.html"
+
+    def dataset(
+        self,
         rows: dict[str, int],
         intervals=(),
         lanes=(),
         failed=None,
         valid=None,
         network=False,
-        about="About this method.",
         apart=(),
         clock=None,
-    ) -> Page:
-        names = (
+        truth=None,
+        filmed=True,
+        name="d",
+    ) -> None:
+        """Videos {name: rows (T-1)}: the brow rests, the lip is as far away as is drawn."""
+        here, run = self.folder / name, self.folder / name / "rule"
+        channels = (
             [f"{t}_apex" for t in ("macro", "micro")] if network else [*REGIONS, "mouth opening"]
         )
+        known = {"stage": "spot", "settings": {}}
         with (
             store.create(
-                tmp_path / "features.h5",
-                stage="features",
-                settings={},
-                missing=json.dumps(failed or {}),
+                here / "features.h5", **known | {"missing": json.dumps(failed or {})}
             ) as features,
-            store.create(tmp_path / "curves.h5", stage="spot", settings={}) as curves,
+            store.create(run / "curves.h5", **known) as curves,
         ):
-            for name, n in rows.items():
-                motion = np.zeros((n, 2, 2), np.float32)
+            for video_, n in rows.items():
                 seen = np.ones(n, bool) if valid is None else valid
-                feature = Feature(
-                    name, name, motion, seen, FPS, 40.0, REGIONS, "by hand", None, clock
+                face = Face(np.zeros((n + 1, 2, 2)), np.zeros((n + 1, 3)), np.zeros((n + 1, 4)))
+                feature_store.write(
+                    features,
+                    Feature(
+                        *(
+                            video_,
+                            video_,
+                            np.zeros((n, 2, 2), np.float32),
+                            seen,
+                            FPS,
+                            40.0,
+                            REGIONS,
+                        ),
+                        *("by hand", face if filmed else None, clock),
+                    ),
                 )
-                feature_store.write(features, feature)
-                # The brow rests, the lip is as far away as is drawn.
-                curves[name] = np.resize([0.0, own.TOP, 0.0][: len(names)], (n, len(names)))
-                store.tell(curves[name], channels=names)
-                frames = (np.full((32, 32), t % 256, np.uint8) for t in range(n + 1))
-                video.write(tmp_path / "align" / f"{name}.mkv", frames, FPS, "s")
+                values = [0.0, sidecar.TOP, 0.0][: len(channels)]
+                curves[video_] = np.resize(values, (n, len(channels)))
+                store.tell(curves[video_], channels=channels)
+                if filmed:
+                    crops = (np.full((32, 32), t % 256, np.uint8) for t in range(n + 1))
+                    video.write(here / "align" / f"{video_}.mkv", crops, FPS, "s")
+                    with store.create(here / "landmarks" / f"{video_}.h5", **known) as file:
+                        file["points"] = np.full((n + 1, 68, 2), 16, np.float32)
         for file, rows_of in (("intervals", intervals), ("not_counted", apart)):
             table = pd.DataFrame(list(rows_of), columns=list(INTERVALS))
-            table.to_csv(tmp_path / f"{file}.csv", index=False)
-        stretches = pd.DataFrame(list(lanes), columns=LANE_COLUMNS)
-        stretches.to_csv(tmp_path / "lanes.csv", index=False)
-        out = tmp_path / "report" / "index.html"
-        own.report_own(tmp_path / "features.h5", spotted(tmp_path), tmp_path / "align", about, out)
-        return Page(out)
+            table.to_csv(run / f"{file}.csv", index=False)
+        pd.DataFrame(list(lanes), columns=LANE_COLUMNS).to_csv(run / "lanes.csv", index=False)
+        if truth is not None:
+            table = pd.DataFrame(list(truth), columns=ANNOTATION_COLUMNS)
+            table.to_csv(here / "annotation.csv", index=False)
+
+    def page(self, about="About this method.", summary=None, shown=("d/rule",)) -> Page:
+        report.report(self.folder, shown, summary, self.out, Report(), about)
+        return Page(self.out)
+
+    def scored(self) -> Path:
+        """The table of the scores of the one run."""
+        run = self.folder / "d" / "rule"
+        files = [
+            "--annotation",
+            run.parent / "annotation.csv",
+            "--intervals",
+            run / "intervals.csv",
+        ]
+        files += ["--out", run / "score.json", "--subjects", run / "subjects.csv"]
+        words = ["score", *map(str, files), "--protocol", "strict", "--protocol", "megc2020"]
+        assert CliRunner().invoke(app, words).exit_code == 0
+        out = self.folder / "summary.csv"
+        aggregate.aggregate(
+            [run / "score.json"], self.folder, [], ["rule"], out, [run / "subjects.csv"]
+        )
+        return out
+
+
+@pytest.fixture
+def results(tmp_path):
+    return Results(tmp_path)
+
+
+@pytest.fixture
+def make(results):
+    """A function that makes results of one's own videos and gives back their page."""
+
+    def page(*args, about="About this method.", **named) -> Page:
+        results.dataset(*args, **named)
+        return results.page(about)
 
     return page
+
+
+def index(page: Page) -> dict:
+    """What the page tells its script: each interval by the names of its values."""
+    (told,) = page.all("script", id="index")
+    told = json.loads(told.text)
+    told["events"] = [dict(zip(told["event"], row, strict=True)) for row in told["events"]]
+    return told
+
+
+def of_video(results: Results, name: str) -> dict:
+    """What the script beside the page hands over."""
+    text = (results.out.parent / "videos" / f"d_{name}.js").read_text()
+    return json.loads(re.fullmatch(r'mespot\.video\("[^"]+",(.*)\);\n', text)[1])
+
+
+def numbers(text: str, kind: str) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text), kind)
 
 
 def lane(name: str, what: str, onset: int, offset: int) -> list:
     return [name, name, what, onset, offset, onset / FPS, (offset + 1) / FPS]
 
 
-def test_counts_rows_and_bars(make):
+def test_counts_and_rows(make):
     """Talking intervals are shown but not counted; rows stand in the order of time."""
     page = make(
         {"a": 100},
@@ -173,31 +249,93 @@ def test_counts_rows_and_bars(make):
     assert [row.of.get("class") for row in rows] == ["uncounted", None, None]
     first = page.cells("v1-1")
     assert first[:2] == ["1", "micro"]
-    assert first[4:9] == ["1.00", "1.10", "1.40", "0.40", "0.88"]
-    regions, remarks, frames = first[9:]
+    assert first[3:8] == ["1.00", "1.10", "1.40", "0.40", "0.88"]
+    regions, remarks, frames = first[8:]
     assert (regions, remarks) == ("lower lip left brow", "head moves; talking")
     assert frames == "20, 22, 26 at 20/s"
     assert page.cells("v1-2")[1] == "macro"
-    bars = page.all("a", **{"class": "bar"})
-    # By type, then in time; each leads to its row.
-    assert [bar.of["href"] for bar in bars] == ["#v1-2", "#v1-1", "#v1-3"]
-    assert "#1 0.88" in bars[1].text
-    assert "uncounted" in bars[1].of["class"]
     assert "About this method." in page.all("p", **{"class": "about"})[0].text
+    events = index(page)["events"]
+    assert [event["what"] for event in events] == ["not counted", "spotted", "spotted"]
+    assert [int(row.of["data-event"]) for row in rows] == [0, 1, 2]
 
 
-def test_faces_are_those_of_onset_apex_and_offset(make, tmp_path):
+def test_what_is_found_missed_and_false(results):
+    truth = [annotated("a", "macro", 10, 29), annotated("a", "macro", 60, 79)]
+    found = [interval("a", "macro", 12, 31), interval("a", "macro", 40, 50)]
+    results.dataset({"a": 100}, found, truth=truth)
+    page = results.page(summary=results.scored())
+    events = index(page)["events"]
+    assert [(e["what"], e["outcome"], e["onset"]) for e in events] == [
+        ("annotated", "found", 10),
+        ("spotted", "found", 12),
+        ("spotted", "false", 40),
+        ("annotated", "missed", 60),
+    ]
+    assert events[1]["iou"] == pytest.approx(18 / 22, abs=1e-3)
+    # What is found has the picture of what was spotted.
+    assert [bool(event["strip"]) for event in events] == [False, True, True, True]
+    # The table's counts lead to them.
+    links = {link.of["data-outcome"]: link.text for link in page.all("a") if "data-run" in link.of}
+    assert links == {"found": "1", "false": "1", "missed": "1"}
+
+
+def test_the_numbers_on_the_page_are_those_of_the_table(results):
+    truth = [annotated(name, "macro", 10, 29) for name in "abc"]
+    found = [interval("a", "macro", 12, 31), interval("b", "macro", 40, 50)]
+    results.dataset(dict.fromkeys("abc", 100), found, truth=truth)
+    summary = results.scored()
+    page = results.page(summary=summary)
+    (row,) = pd.read_csv(summary).query("protocol == 'strict'").to_dict("records")
+    (line,) = page.all("tr", **{"class": "headline"})
+    at = page.elements.index(line)
+    cells = [e.text for e in page.elements[at:] if e.tag == "td"][:11]
+    assert cells[5].startswith(f"{row['macro_f1']:.3f}")
+    assert cells[7].startswith(f"{row['overall_f1']:.3f}")
+    low_high = [e.text for e in page.elements[at:] if e.tag == "small"][2]
+    assert low_high == f"{row['overall_f1_low']:.3f} to {row['overall_f1_high']:.3f}"
+    counts = [e.text for e in page.elements[at:] if e.tag == "a"][:3]
+    assert counts == ["1", "1", "2"]
+
+
+def test_a_part_of_joined_datasets_is_shown_by_what_was_spotted_in_all(results):
+    """The scores of a part lie below the joined dataset's, its intervals with all the others."""
+    truth = [annotated("a", "macro", 10, 29)]
+    results.dataset({"a": 50}, truth=truth)
+    results.dataset(
+        {"a": 50, "b": 50},
+        [interval("a", "macro", 12, 31), interval("b", "macro", 1, 9)],
+        name="both",
+    )
+    page = results.page(summary=None, shown=["both/rule/part/d"])
+    told = index(page)
+    assert told["runs"] == [{"dataset": "d", "name": "rule, trained on both"}]
+    assert [event["outcome"] for event in told["events"]] == ["found", "found"]
+
+
+def test_faces_are_those_of_onset_apex_and_offset(make, results):
     page = make({"a": 100}, [interval("a", "macro", 40, 80), interval("a", "micro", 0, 2)])
-    pictures = page.all("img", loading="lazy")
+    pictures = [one for one in page.all("img", loading="lazy") if "onset" in one.of["alt"]]
     assert len(pictures) == 2
     assert "onset (4.00 s), apex (6.00 s) and offset (8.10 s)" in pictures[1].of["alt"]
-    with Image.open(tmp_path / "report" / pictures[1].of["src"]) as image:
-        grey = np.asarray(image).astype(int)
-    middles = [grey[64, k * (own.FACE + own.GAP) + 64] for k in range(3)]
+    with Image.open(results.out.parent / pictures[1].of["src"]) as image:
+        grey = np.asarray(image.convert("L")).astype(int)
+    middles = [grey[64, k * (strips.FACE + strips.GAP) + 64] for k in range(3)]
     assert np.abs(np.subtract(middles, [40, 60, 80])).max() <= 2
 
 
-def test_nothing_is_loaded_from_elsewhere_and_all_that_is_loaded_is_there(make, tmp_path):
+def test_flow_has_the_usual_colours():
+    """To the right red, downwards yellow-green to green, none white; full from a length of 1 on."""
+    flow = np.zeros((2, 1, 4))
+    flow[:, 0] = [[1, 0, 0, -2], [0, 1, 0, 0]]
+    right, down, still, left = strips.wheel(flow)[0].tolist()
+    assert right == [255, 0, 0]
+    assert down[1:] == [255, 0]
+    assert still == [255, 255, 255]
+    assert left == [0, 255, 255]
+
+
+def test_nothing_is_loaded_from_elsewhere_and_all_that_is_loaded_is_there(make, results):
     page = make({"a": 50, "b": 50}, [interval("a", "macro", 10, 20)])
     ids = {element.of["id"] for element in page.elements if "id" in element.of}
     links = [
@@ -206,24 +344,37 @@ def test_nothing_is_loaded_from_elsewhere_and_all_that_is_loaded_is_there(make, 
         for link in (element.of.get("src"), element.of.get("href"))
         if link
     ]
-    assert any(link.startswith("pictures/") for link in links)
+    links += [f"{one['href']}.js" for one in index(page)["videos"]]
+    assert any(link.startswith("videos/") for link in links)
     for link in links:
-        assert link[1:] in ids if link[0] == "#" else (tmp_path / "report" / link).is_file()
-    assert "http" not in page.text
+        assert link[1:] in ids if link[0] == "#" else (results.out.parent / link).is_file()
+    # uPlot's banner names its home; nothing else does.
+    assert page.text.count("http") == 1
     assert "url(" not in page.text
+
+
+def test_uplot_is_what_its_readme_says():
+    folder = Path(pages.__file__).parent / "uplot"
+    lines = [line.split() for line in (folder / "README.md").read_text().splitlines()]
+    digests = {line[1]: line[0] for line in lines if len(line) == 2 and len(line[0]) == 64}
+    assert len(digests) == 2
+    for name, digest in digests.items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+    assert "MIT" in (folder / "LICENSE").read_text()
 
 
 def test_odd_names_are_text_and_no_markup(make, monkeypatch):
     # There are no such names; if there were:
     monkeypatch.setattr(store, "NAME", re.compile(".+"))
-    odd = "<b>&微表情 #1\"'"
+    odd = "<b>&微表情 #1\"'</script>".replace("/", "")
     failed = {"<i>x": "decode: <u>no</u> such\nfile"}
     page = make({odd: 30}, [interval(odd, "macro", 5, 15)], failed=failed, about="F1 < 1 & more")
-    assert page.all("h2")[0].text == odd
-    assert odd in page.all("img")[0].of["alt"]
+    assert odd in [heading.text for heading in page.all("h3")]
+    assert any(odd in image.of["alt"] for image in page.all("img"))
     assert not page.all("u")
     assert not page.all("i", **{"class": "x"})
     assert page.all("p", **{"class": "about"})[0].text == "F1 < 1 & more"
+    assert index(page)["videos"][0]["name"] == odd
 
 
 def test_failed_videos_are_listed_by_name_with_the_reason(make):
@@ -236,15 +387,14 @@ def test_failed_videos_are_listed_by_name_with_the_reason(make):
 def test_no_expression_found(make):
     page = make({"a": 30})
     assert page.all("p", **{"class": "counts"})[0].text == "No expression found."
-    assert not page.all("table")
-    assert len(page.all("svg", **{"class": "timeline"})) == 1
+    assert not page.all("table", **{"class": "intervals"})
 
 
 @pytest.mark.parametrize("network", [False, True])
 def test_a_video_of_one_frame_pair(make, network):
     row = interval("a", "micro", 0, 1, regions="")
     page = make({"a": 1}, [row], network=network)
-    assert page.cells("v1-1")[4:8] == ["0.00", "0.00", "0.20", "0.20"]
+    assert page.cells("v1-1")[3:7] == ["0.00", "0.00", "0.20", "0.20"]
 
 
 def test_a_large_share_left_out_is_in_red(make):
@@ -257,80 +407,42 @@ def test_a_large_share_left_out_is_in_red(make):
     assert page.all("span", **bad)[0].text == "21 %"
 
 
-def test_motion_is_drawn_on_one_scale_and_grey_where_left_out(make, tmp_path):
+def test_what_is_drawn_of_a_video(make, results):
+    """Motion on one scale over all videos, curves as they were written, what was left out, lanes."""
     valid = np.ones(100, bool)
     valid[90:] = False
-    make({"a": 100}, valid=valid)
-    with Image.open(tmp_path / "report" / "pictures" / "1_motion_1.png") as image:
-        shown = np.asarray(image.convert("RGB"))
-    assert shown.shape == (2 * own.REGION, 100, 3)
-
-    def colour(name: str) -> list[int]:
-        return [int(name[k : k + 2], 16) for k in (1, 3, 5)]
-
-    assert shown[5, 50].tolist() == colour(own.MOTION[0])  # at rest
-    assert shown[15, 50].tolist() == colour(own.MOTION[-1])  # TOP away from it
-    assert shown[5, 95].tolist() == colour(own.LEFT_OUT)
-
-
-def test_the_curve_is_of_the_regions_that_moved_or_of_the_networks_probability(make):
-    rows = [interval("a", "macro", 30, 50), interval("a", "micro", 30, 33, regions="left_brow")]
-    page = make({"a": 100}, rows)
-    first, second = (svg for svg in page.all("svg", role="img"))
-    assert "left brow around" in first.of["aria-label"]
-    assert "lower lip, left brow around" in second.of["aria-label"]
-    lines = page.all("polyline")
-    assert len(lines) == 3
-    # The lower lip lies at the top of the drawing from a second before to a second after.
-    (lip,) = [line for line in lines if line.of["points"].split()[0].endswith(",0.0")]
-    assert len(lip.of["points"].split()) == 51 - 30 + 2 * FPS + 1
-    page = make({"a": 100}, [row | {"regions": ""} for row in rows], network=True)
-    labels = [svg.of["aria-label"] for svg in page.all("svg", role="img")]
-    assert [label.split()[:2] for label in labels] == [["micro", "apex"], ["macro", "apex"]]
+    clock = Clock(np.arange(101) * 2 + 300, 2 * FPS, 30.0)
+    lanes = [lane("a", "blink", 41, 42), lane("b", "head", 0, 9)]
+    page = make({"a": 100}, lanes=lanes, valid=valid, clock=clock)
+    told = of_video(results, "a")
+    motion = numbers(told["motion"], "u1").reshape(2, 100)
+    assert set(motion[0]) == {0}
+    assert set(motion[1]) == {255}
+    assert told["left_out"] == [[90, 100]]
+    assert numbers(told["source"], "<u4").tolist() == clock.frames.tolist()
+    assert told["lanes"]["blink"] == [[41, 42]]
+    assert told["lanes"]["head"] == []
+    (curve,) = [one for one in told["curves"]["0"] if one["name"] == "lower_lip"]
+    assert curve["max"] == pytest.approx(sidecar.TOP)
+    assert set(numbers(curve["data"], "<u2")) == {65534}
+    (video_,) = index(page)["videos"]
+    assert (video_["start"], video_["frames"], video_["fps"]) == (30.0, 101, FPS)
+    assert set(numbers(video_["envelope"]["0"], "u1")) == {255}
 
 
-def test_bars_that_overlap_lie_in_rows_of_their_own(make):
-    rows = [interval("a", "macro", *ends) for ends in ((10, 30), (20, 40), (60, 70))]
-    bars = [e for e in make({"a": 100}, rows).all("rect") if "a" in e.around]
-    heights = [float(bar.of["y"]) for bar in bars]
-    assert heights[0] == heights[2] < heights[1]
+def test_curves_come_back_from_their_steps():
+    values = np.array([0.0, 0.25, np.nan, 1.5])
+    told = sidecar._curve(values)
+    steps = numbers(told["data"], "<u2")
+    assert steps[2] == sidecar.LACKING
+    back = np.where(steps == sidecar.LACKING, np.nan, steps * told["max"] / 65534)
+    np.testing.assert_allclose(back, values, atol=1.5 / 65534)
 
 
-def test_lanes_lie_at_their_times_and_a_long_video_in_strips(make):
-    """125 s: three strips of 42 s; what crosses their border is drawn in both."""
-    lanes = [lane("a", "blink", 415, 424), lane("a", "talking", 0, 9), lane("b", "head", 0, 9)]
-    page = make({"a": 1249, "b": 10}, [interval("a", "macro", 410, 430)], lanes)
-    strips = [
-        svg for svg in page.all("svg", **{"class": "timeline"}) if " a," in svg.of["aria-label"]
-    ]
-    assert [svg.of["aria-label"].split(": ")[0].split(", ")[1] for svg in strips] == [
-        "0.0 to 42.0 s",
-        "42.0 to 84.0 s",
-        "84.0 to 125.0 s",
-    ]
-    blinks = page.all("rect", **{"class": "blink"})
-    second = own.WIDTH / 42
-    assert [float(mark.of["x"]) for mark in blinks] == pytest.approx(
-        [own.GUTTER + 41.5 * second, own.GUTTER], abs=0.1
-    )
-    assert [float(mark.of["width"]) for mark in blinks] == pytest.approx([second / 2] * 2, abs=0.2)
-    assert len(page.all("a", **{"class": "bar"})) == 2
-    assert len(page.all("rect", **{"class": "head"})) == 1
-
-
-def test_a_span_of_a_video_keeps_the_videos_time(make):
-    """Frame 0 of a span appears later than at 0 s: the axis says so, as the columns do."""
-    row = interval("a", "macro", 10, 20)
-    row |= {name: row[name] + 30 for name in ("onset_s", "apex_s", "offset_s")}
-    clock = Clock(np.arange(50) + 300, FPS, 30.0)
-    (strip,) = make({"a": 49}, [row], clock=clock).all("svg", **{"class": "timeline"})
-    assert "30.0 to 35.0 s" in strip.of["aria-label"]
-
-
-def test_a_strip_always_has_motion_to_show(make):
-    """60 s of motion are one strip; one row more makes two, also where that is all of the second."""
-    assert len(make({"a": 600}).all("svg", **{"class": "timeline"})) == 1
-    assert len(make({"a": 601}).all("svg", **{"class": "timeline"})) == 2
+def test_of_a_long_video_the_page_itself_holds_no_more(make, results):
+    short = len(make({"a": 1000}).text)
+    assert len(make({"a": 20_000}).text) < short + 1000
+    assert len(of_video(results, "a")["motion"]) > 40_000
 
 
 def test_what_is_said_first():
@@ -339,56 +451,44 @@ def test_what_is_said_first():
     assert untrained.startswith("Spotted by the method rule, which is trained on nothing. What")
 
 
-def test_rows_below_each_other_never_share_a_place():
-    spans = [(0, 5), (1, 2), (2, 3), (4, 9), (5, 6)]
-    assert list(own._stacked(spans)) == [0, 1, 1, 1, 0]
-
-
 def test_every_column_and_lane_is_explained(make):
     page = make({"a": 30})
     explained = [element.text for element in page.all("dt")]
     assert explained == [*INTERVALS, *(name.replace("_", " ") for name in LANES)]
 
 
-def test_what_is_wrong_is_named(make, tmp_path):
+def test_what_is_wrong_is_named(make, results):
     make({"a": 30}, [interval("a", "macro", 5, 15)])
-    files, crops = spotted(tmp_path), tmp_path / "align"
-    old = tmp_path / "old.csv"
-    pd.read_csv(files.intervals).drop(columns="onset_s").to_csv(old, index=False)
-    unknown = tmp_path / "unknown.csv"
-    unknown.write_text(",".join(LANE_COLUMNS) + "\na,a,sneeze,0,3,0,0.1\n")
-    for changed, message in (
-        ({"intervals": old}, "old.csv: no column onset_s"),
-        ({"lanes": tmp_path / "none.csv"}, "none.csv: cannot be read as CSV"),
-        ({"lanes": unknown}, "unknown.csv: lane 'sneeze'; one of talking, blink"),
-        ({}, "a.mkv: no such file; run the stage align"),
+    run = results.folder / "d" / "rule"
+    for name, text, message in (
+        ("lanes.csv", ",".join(LANE_COLUMNS) + "\na,a,sneeze,0,3,0,0.1\n", "lane 'sneeze'; one of"),
+        ("lanes.csv", None, "lanes.csv: cannot be read as CSV"),
+        ("intervals.csv", "subject,video\n", "intervals.csv: no column type"),
+        ("../align/a.mkv", None, "a.mkv: no such file; run the stage align"),
     ):
-        aligned = crops if changed else tmp_path
+        kept = (run / name).read_bytes()
+        if text is None:
+            (run / name).unlink()
+        else:
+            (run / name).write_text(text)
         with pytest.raises(InputError, match=message):
-            own.report_own(
-                tmp_path / "features.h5",
-                files._replace(**changed),
-                aligned,
-                "",
-                tmp_path / "p.html",
-            )
+            results.page()
+        (run / name).write_bytes(kept)
 
 
-def test_the_command(make, tmp_path):
+def test_the_same_again_is_the_same_to_the_byte(make, results):
+    make({"a": 30}, [interval("a", "macro", 5, 15)])
+    files = sorted(path for path in results.out.parent.rglob("*") if path.is_file())
+    before = [path.read_bytes() for path in files]
+    results.page()
+    assert [path.read_bytes() for path in files] == before
+
+
+def test_the_command(make, results, tmp_path):
     make({"a": 30})
-    given = [
-        f"--{name}={tmp_path / name.replace('-', '_')}.{end}"
-        for name, end in (
-            ("features", "h5"),
-            ("curves", "h5"),
-            ("intervals", "csv"),
-            ("not-counted", "csv"),
-            ("lanes", "csv"),
-        )
-    ]
     out = tmp_path / "again" / "index.html"
-    rest = [f"--aligned={tmp_path / 'align'}", "--about=x", f"--out={out}"]
-    assert CliRunner().invoke(app, ["report-own", *given, *rest]).exit_code == 0
+    words = ["report", f"--results={results.folder}", "--shown=d/rule", "--about=x", f"--out={out}"]
+    assert CliRunner().invoke(app, words).exit_code == 0
     assert "No expression found" in out.read_text()
 
 
@@ -396,3 +496,203 @@ def test_the_docs_explain_each_column_as_the_page_does():
     documented = (Path(__file__).parents[1] / "docs" / "configuration.md").read_text()
     for name, meaning in INTERVALS.items():
         assert f"| `{name}` | {meaning} |" in documented
+
+
+# --- in a browser ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    if not CHROMIUM.exists():
+        pytest.skip(f"no {CHROMIUM}: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(chromium, results):
+    """A function that opens the page; whatever it says or asks for beside files fails the test."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    said = []
+
+    def show():
+        page = context.new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on(
+            "request", lambda one: one.url.startswith(("file:", "blob:")) or said.append(one.url)
+        )
+        page.goto(results.out.as_uri())
+        return page
+
+    yield show
+    context.close()
+    assert said == []
+
+
+def drawn(page, selector: str) -> int:
+    """How many pixels of a canvas are neither white nor empty."""
+    return page.eval_on_selector(
+        selector,
+        """canvas => {
+            const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+            let n = 0;
+            for (let k = 0; k < data.length; k += 4)
+                n += data[k + 3] > 0 && data[k] + data[k + 1] + data[k + 2] < 700;
+            return n;
+        }""",
+    )
+
+
+def test_a_false_interval_is_on_the_screen_in_two_clicks(results, opened):
+    truth = [annotated("a", "macro", 10, 29), annotated("b", "macro", 60, 79)]
+    found = [
+        interval("a", "macro", 12, 31),
+        interval("a", "micro", 40, 43, score=0.3),
+        interval("b", "macro", 20, 30, score=0.9),
+    ]
+    results.dataset({"a": 100, "b": 100}, found, truth=truth)
+    results.page(summary=results.scored())
+    page = opened()
+    assert page.is_hidden("#viewer")
+    page.click("a[data-outcome=false]")
+    page.click("#list tbody tr")
+    page.wait_for_selector("#v-plot canvas")
+    # The surest first.
+    assert page.inner_text("#v-name") == "b"
+    assert page.inner_text("#v-now").startswith(
+        "false macro; 2.00 to 3.10 s; 1.10 s long; score 0.90"
+    )
+    assert page.is_visible("#v-strip")
+    assert (
+        page.eval_on_selector("#v-strip", "image => image.decode().then(() => image.naturalWidth)")
+        > 380
+    )
+    assert drawn(page, "#v-plot canvas") > 500
+    assert drawn(page, "#v-lanes") > 500
+    page.keyboard.press("n")
+    page.wait_for_function("document.getElementById('v-name').textContent === 'a'")
+    assert page.inner_text("#v-now").startswith("false micro; 4.00 to 4.40 s")
+    page.keyboard.press("p")
+    page.wait_for_function("document.getElementById('v-name').textContent === 'b'")
+
+
+def test_the_slider_says_what_would_be_kept(results, opened):
+    truth = [annotated("a", "macro", 10, 29), annotated("a", "macro", 60, 79)]
+    found = [interval("a", "macro", 12, 31, score=0.9), interval("a", "macro", 40, 50, score=0.3)]
+    results.dataset({"a": 100}, found, truth=truth)
+    results.page(summary=results.scored())
+    page = opened()
+    assert "2 spotted, 1 right, 1 false, 1 missed" in page.inner_text("#l-count")
+    page.fill("#l-least", "0.5")
+    assert "1 spotted, 1 right, 0 false, 1 missed; precision 1.000, recall 0.500, F1 0.667" in (
+        page.inner_text("#l-count")
+    )
+    assert page.locator("#list tbody tr").count() == 0
+
+
+def test_zoom_hover_and_keys(results, opened):
+    clock = Clock(np.arange(201) * 3, 3 * FPS, 5.0)
+    results.dataset({"a": 200}, [interval("a", "macro", 50, 59)], clock=clock)
+    results.page()
+    page = opened()
+    page.wait_for_selector("#v-plot canvas")
+    scale = "(() => { const {min, max} = view.plot.scales.x; return [min, max]; })()"
+    assert page.evaluate(scale) == pytest.approx([5, 25.1])
+    page.click("tr[data-event='0']")
+    page.wait_for_function("view.event !== null")
+    assert page.evaluate(scale) == pytest.approx([7, 14])  # 10 to 11 s, and 3 s around
+    page.keyboard.press("0")
+    assert page.evaluate(scale) == pytest.approx([5, 25.1])
+    page.keyboard.press("+")
+    first, last = page.evaluate(scale)
+    assert last - first == pytest.approx(20.1 / 2)
+    page.keyboard.press("0")
+    box = page.locator("#v-plot .u-over").bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 10.05 / 20.1, box["y"] + 20)
+    page.wait_for_function("document.getElementById('v-at').textContent !== ''")
+    assert page.inner_text("#v-at") == "15.000 s, working frame 100, source frame 300"
+
+
+def test_corrections_become_an_annotation(results, opened, tmp_path):
+    """Accepted, moved and added intervals are saved, rejected ones are not; `annotation` reads them."""
+    spotted = [interval("a", "macro", at, at + 9) for at in (10, 50, 90, 130)]
+    clock = Clock(np.arange(201), FPS, 0.0)
+    results.dataset({"a": 200}, spotted, clock=clock)
+    results.page()
+    page = opened()
+    page.wait_for_selector("#v-plot canvas")
+    page.click("tr[data-event='0']")
+    page.wait_for_function("view.event?.at === 0")
+    page.keyboard.press("a")
+    page.click("tr[data-event='1']")
+    page.wait_for_function("view.event?.at === 1")
+    page.keyboard.press("r")
+    page.click("tr[data-event='2']")
+    page.wait_for_function("view.event?.at === 2")
+    page.fill("#e-offset", "10.5")
+    page.press("#e-offset", "Enter")
+    page.select_option("#e-type", "micro")
+    page.keyboard.press("Tab")
+    page.click("#v-whole")
+    page.click("#e-add")
+    page.wait_for_function("view.event?.what === 'added'")
+    assert "1 accepted, 1 moved, 1 added, 1 rejected, 1 undecided" in page.inner_text("#e-told")
+    with page.expect_download() as download:
+        page.click("#e-save")
+    path = tmp_path / "checked.csv"
+    download.value.save_as(path)
+    rows = pd.read_csv(path)
+    assert rows["status"].tolist() == ["accepted", "moved", "added"]
+    assert rows["type"].tolist() == ["macro", "micro", "macro"]
+    assert rows["onset_s"].tolist()[:2] == [1.0, 9.0]
+    assert rows["offset_s"].tolist()[:2] == [1.9, 10.5]
+    files = {"source": path, "features": results.folder / "d" / "features.h5"}
+    files |= {name: tmp_path / f"{name}.csv" for name in ("out", "as-given", "audit")}
+    words = [f"--{name}={file}" for name, file in files.items()]
+    done = CliRunner().invoke(app, ["annotation", *words])
+    assert done.exit_code == 0, done.output
+    read = pd.read_csv(tmp_path / "out.csv")
+    assert read[["onset", "offset"]].to_numpy().tolist()[:2] == [[10, 19], [90, 105]]
+    # What was decided is there again when the page is.
+    again = opened()
+    again.wait_for_selector("#v-plot canvas")
+    assert "1 accepted, 1 moved, 1 added, 1 rejected" in again.inner_text("#e-told")
+
+
+def test_without_crops_there_is_no_strip_and_no_error(results, opened):
+    """Published features: nobody's face."""
+    results.dataset(
+        {"a": 100}, [interval("a", "macro", 12, 31)], truth=[], filmed=False, network=True
+    )
+    results.page(summary=results.scored())
+    page = opened()
+    assert page.locator("#quality").count() == 0
+    page.click("#list tbody tr")
+    page.wait_for_selector("#v-plot canvas")
+    assert page.is_hidden("#v-strip")
+    assert drawn(page, "#v-lanes") > 100
+
+
+def test_print_holds_the_table_and_each_interval(results, opened):
+    results.dataset({"a": 100}, [interval("a", "macro", 12, 31)])
+    results.page()
+    page = opened()
+    page.emulate_media(media="print")
+    assert page.is_visible("tr[data-event='0']")
+    assert page.is_hidden("nav")
+    assert len(page.pdf()) > 10_000
+
+
+def test_many_videos_are_a_list_that_grows_on_demand(results, opened):
+    """What is opened at once does not grow with what there is: one script a video, on a click."""
+    found = [interval("a", "macro", 4 * at, 4 * at + 2) for at in range(450)]
+    results.dataset({"a": 2000}, found, truth=[], network=True, filmed=False)
+    results.page(summary=results.scored())
+    page = opened()
+    assert page.locator("#list tbody tr").count() == 200
+    assert page.evaluate("document.querySelectorAll('script[src]').length") == 0
+    page.click("#more")
+    assert page.locator("#list tbody tr").count() == 400

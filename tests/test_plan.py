@@ -211,7 +211,7 @@ def test_what_is_asked_for(ask):
         *(*scores, *(f"{run}/intervals.csv" for run in runs)),
     ]
     assert plan.shown() == ["mine/mespot", "mine/displacement", "toy/displacement"]
-    only = ask({"report.timelines": ["displacement"]})
+    only = ask({"report.methods": ["displacement"]})
     assert only.shown() == ["mine/displacement", "toy/displacement"]
 
 

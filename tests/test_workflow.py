@@ -209,7 +209,7 @@ def test_nothing_changed_runs_nothing(finished):
         ("train", "learning_rate", 0.02, set(LEARN)),
         ("spot", "apex", 0.4, set(LEARN) - {"train"}),
         ("score", "protocols", ["strict"], {"score", "score_cross", "aggregate", "report"}),
-        ("report", "dpi", 90, {"report"}),
+        ("report", "headline", "megc2020", {"report"}),
     ],
 )
 def test_one_changed_key_runs_its_stage_and_what_follows(finished, stage, key, value, rules):

@@ -37,7 +37,7 @@ def test_published_features_methods_seeds_and_ways_of_choosing(shared, tmp_path)
     config = {
         "datasets": datasets | {"both": {"layout": "joined", "of": ["cas", "samm"]}},
         "select": {"first_epoch": 2, "groups": 3},
-        "report": {"timelines": ["mespot"], "dpi": 40},
+        "report": {"methods": ["mespot"]},
         "methods": {
             "mespot": {
                 "datasets": {"cas": {}, "samm": {}},

@@ -121,7 +121,7 @@ def test_a_dataset_that_is_gone_is_said_though_its_results_are_there(tmp_path):
     for name in ("summary.csv", "report/index.html", "mine/check.csv", "mine/features.h5"):
         (workflow.results / name).parent.mkdir(parents=True, exist_ok=True)
         (workflow.results / name).touch()
-    (workflow.results / "report" / "timelines").mkdir()
+    (workflow.results / "report" / "videos").mkdir()
     shutil.move(tmp_path / "data" / "a.csv", tmp_path / "kept")
     done = workflow.run("--dry-run")
     assert (done.returncode, "no annotation a.csv in it" in last(done)) == (2, True)

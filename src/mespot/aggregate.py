@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, Field
 
-from mespot.errors import InputError, damaged, reading
+from mespot.errors import damaged, reading
+from mespot.experiments import Experiment, experiment
 from mespot.intervals import LARGEST, TYPES, load_table, write_table
 from mespot.resampling import interval
 from mespot.score import SUBJECT_COLUMNS, Count
@@ -20,7 +20,6 @@ from mespot.settings import Protocol
 from mespot.store import parsed
 
 POOLED = "pooled"
-SELECTIONS = ("last", "inner", "oracle")
 KINDS = ("macro", "micro", "overall")
 COLUMNS = ["method", "dataset", "trained_on", "selection", "protocol", "seeds"]
 FIGURES = ("tp", "n", "m", "f1", "f1_sd", "f1_low", "f1_high")
@@ -40,15 +39,6 @@ class Counted(BaseModel):
 
 
 Scores = dict[Protocol, dict[Literal["macro", "micro", "overall"], Counted]]
-
-
-class Experiment(NamedTuple):
-    """What a score is of, but for the seed."""
-
-    method: str
-    dataset: str
-    trained_on: str
-    selection: str
 
 
 def aggregate(
@@ -71,24 +61,24 @@ def aggregate(
     apart: dict[Experiment, dict[int, pd.DataFrame]] = defaultdict(dict)
     protocols = None
     for path in scores:
-        experiment, seed = _experiment(path, results)
-        found[experiment][seed] = counts = _counts(path)
+        of, seed = experiment(path, results)
+        found[of][seed] = counts = _counts(path)
         protocols = protocols or counts.keys()
         if counts.keys() != protocols:
             raise damaged(path, f"it is not of the protocols {', '.join(protocols)}, as others are")
     for path in subjects:
-        experiment, seed = _experiment(path, results)
-        apart[experiment][seed] = load_table(path, SUBJECT_COLUMNS)
+        of, seed = experiment(path, results)
+        apart[of][seed] = load_table(path, SUBJECT_COLUMNS)
     parts = _parts(found, pool)
     rows = [
         _row(
-            experiment,
+            of,
             protocol,
-            _counts_of_seeds([found[part] for part in of], protocol),
-            [_of_subjects(apart.get(part, {}), protocol) for part in of],
+            _counts_of_seeds([found[one] for one in added], protocol),
+            [_of_subjects(apart.get(one, {}), protocol) for one in added],
         )
-        for experiment, of in parts.items()
-        for protocol in next(iter(found[of[0]].values()))
+        for of, added in parts.items()
+        for protocol in next(iter(found[added[0]].values()))
     ]
     for row in rows:
         if row["method"] in untrained:
@@ -121,30 +111,6 @@ def _overall(table: pd.DataFrame) -> np.ndarray:
     return table[[f"overall_{name}" for name in Count._fields]].to_numpy()
 
 
-def _experiment(path: Path, results: Path) -> tuple[Experiment, int]:
-    """What a score file is of, told by its path (see `plan`):
-
-    DATASET/METHOD[/seed_K][/cross/SOURCE | /part/PART][/SELECTION]/score.json
-    """
-    expected = InputError(f"{path}: {results}/DATASET/METHOD/.../score.json was expected")
-    parts = path.relative_to(results).parts[:-1] if path.is_relative_to(results) else ()
-    if len(parts) < 2:
-        raise expected
-    dataset, method, *rest = parts
-    seed = 1
-    if rest and (number := re.fullmatch(r"seed_(\d{1,9})", rest[0])):
-        seed, rest = int(number[1]), rest[1:]
-    trained_on = dataset
-    if len(rest) > 1 and rest[0] == "cross":
-        trained_on, rest = rest[1], rest[2:]
-    elif len(rest) > 1 and rest[0] == "part":
-        dataset, rest = rest[1], rest[2:]
-    selection = rest[0] if rest else "last"
-    if len(rest) > 1 or selection not in SELECTIONS:
-        raise expected
-    return Experiment(method, dataset, trained_on, selection), seed
-
-
 def _counts(path: Path) -> dict[str, dict[str, Count]]:
     """The counts by protocol and kind of a score file. Raises InputError."""
     with reading(path):
@@ -156,12 +122,12 @@ def _counts(path: Path) -> dict[str, dict[str, Count]]:
 
 def _parts(found: Iterable[Experiment], pool: Sequence[str]) -> dict[Experiment, list[Experiment]]:
     """What each row's counts are added up of: itself, or of a pooled row one of each dataset."""
-    parts = {experiment: [experiment] for experiment in found}
+    parts = {one: [one] for one in found}
     pooled = defaultdict(list)
     for one in found:
         if one.dataset == one.trained_on and one.dataset in pool:
             pooled[Experiment(one.method, POOLED, POOLED, one.selection)].append(one)
-    return parts | {experiment: of for experiment, of in pooled.items() if len(of) > 1}
+    return parts | {of: added for of, added in pooled.items() if len(added) > 1}
 
 
 def _counts_of_seeds(
@@ -194,12 +160,12 @@ def _of_subjects(seeds: Mapping[int, pd.DataFrame], protocol: str) -> dict[str, 
 
 
 def _row(
-    experiment: Experiment,
+    of: Experiment,
     protocol: str,
     seeds: Sequence[Mapping[str, Count]],
     subjects: Sequence[Mapping[str, np.ndarray]],
 ) -> dict[str, Any]:
-    row = experiment._asdict() | {"protocol": protocol, "seeds": len(seeds)}
+    row = of._asdict() | {"protocol": protocol, "seeds": len(seeds)}
     told = all(len(part.get("overall", ())) > 1 for part in subjects)
     for kind in KINDS:
         counts = [counts[kind] for counts in seeds]

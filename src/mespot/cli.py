@@ -479,40 +479,23 @@ def _aggregate(
     aggregate(score, results, pool, untrained, out, subjects)
 
 
-@command("report", folder="timelines")
+@command("report", folder="videos")
 def _report(
     results: In,
     out: Out,
     shown: Annotated[
-        list[str], typer.Option(help="DATASET/METHOD/..., whose intervals to draw")
+        list[str], typer.Option(help="DATASET/METHOD/..., whose intervals to show")
     ] = (),
     summary: Annotated[Path | None, typer.Option(help="the table of all scores")] = None,
+    figures: Annotated[Path | None, typer.Option(help="the list of figures")] = None,
+    about: Annotated[str, typer.Option(help="what a page of one's own videos says first")] = "",
     settings: Settings = "{}",
 ) -> None:
-    """The page: the table of scores, and a timeline of each video."""
+    """The page: table, figures, and each video's intervals with timeline and faces."""
     from mespot.report import report
     from mespot.settings import Report
 
-    parsed = Report.parse(settings)
-    report(results, shown, summary, out, parsed)
-
-
-@command("report-own", folder="pictures")
-def _report_own(
-    features: In,
-    intervals: In,
-    not_counted: In,
-    lanes: In,
-    curves: In,
-    aligned: Annotated[Path, typer.Option(help="folder of the videos' crops")],
-    about: Annotated[str, typer.Option(help="which method spotted, and how far to believe it")],
-    out: Out,
-) -> None:
-    """The page of one's own videos: each interval with face and curve, and timelines."""
-    from mespot.pages.own import report_own
-    from mespot.spot import Files
-
-    report_own(features, Files(intervals, not_counted, lanes, curves), aligned, about, out)
+    report(results, shown, summary, out, Report.parse(settings), about, figures)
 
 
 @command("checkpoint-import")

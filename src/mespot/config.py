@@ -139,9 +139,9 @@ class Config(Settings):
             self._own()
         if self.report.headline not in self.score.protocols:
             raise ValueError(f"report.headline {self.report.headline!r} is not in score.protocols")
-        for method in self.report.timelines or []:
+        for method in self.report.methods or []:
             if method not in self.methods:
-                raise ValueError(f"report.timelines: {method!r} is none of {list(self.methods)}")
+                raise ValueError(f"report.methods: {method!r} is none of {list(self.methods)}")
         return self
 
     def _dataset(self, name: str) -> None:

@@ -22,6 +22,7 @@ from mespot.config import Config
 from mespot.datasets import layouts
 from mespot.datasets.layouts import ALL, Video
 from mespot.errors import InputError
+from mespot.experiments import SPOTTED, of_folder, spotted_in
 from mespot.fingerprints import Sources, fingerprint
 from mespot.rerun import digest, digest_of, file_digest
 
@@ -393,15 +394,44 @@ class Plan:
         )
 
     def shown(self) -> list[str]:
-        """Where the intervals of the timelines stand: those of each method's first seed and policy."""
-        timelines = self.config.report.timelines
+        """The runs on the page, as folders of their scores: those of each method's first seed and policy.
+
+        Of datasets that were joined each part for itself.
+        """
+        chosen = self.config.report.methods
+        found = []
+        for method in self.config.methods:
+            if chosen is not None and method not in chosen:
+                continue
+            for dataset in self.left_one_out(method):
+                way, parts = self.ways(dataset, method)[0], self.config.datasets[dataset].of
+                found += [f"{dataset}/{method}/part/{part}{way}" for part in parts]
+                found += [] if parts else [f"{dataset}/{method}{way}"]
+        return found
+
+    def spotted_shown(self) -> list[str]:
+        """What was spotted in the runs on the page."""
+        runs = [spotted_in(folder) for folder in self.shown()]
+        return [f"{self.results}/{run}/{name}" for run in dict.fromkeys(runs) for name in SPOTTED]
+
+    @property
+    def datasets_shown(self) -> list[str]:
+        return list(dict.fromkeys(of_folder(folder).dataset for folder in self.shown()))
+
+    def faces(self, dataset: str) -> list[str]:
+        """What shows the faces of a dataset's videos; nothing of published features."""
+        if dataset not in self.filmed:
+            return []
+        kinds = {"align": "mkv", "landmarks": "h5", "flow": "h5"}
         return [
-            f"{dataset}/{method}{self.ways(dataset, method)[0]}"
-            for method in self.config.methods
-            if timelines is None or method in timelines
-            for dataset in self.left_one_out(method)
-            if dataset not in self.joined
+            path
+            for stage, ending in kinds.items()
+            for path in self.of_videos(dataset, stage, ending)
         ]
+
+    def faces_shown(self) -> list[str]:
+        """The same of all datasets on the page."""
+        return [path for dataset in self.datasets_shown for path in self.faces(dataset)]
 
     def asked(self) -> list[str]:
         """What a run is for: the table and the page, or what spotting in one's own video gives.
@@ -440,6 +470,12 @@ class Plan:
         # The method's first way of choosing that needs no labels of theirs.
         chosen = next(iter(self.ways(own_.dataset, own_.method, without=("oracle",))), "")
         return f"{own_.method}/cross/{own_.dataset}{chosen}"
+
+    def own_spotted(self) -> list[str]:
+        """What was spotted in one's own videos."""
+        return [
+            f"{self.results}/{self.config.own_name}/{self.own_run()}/{name}" for name in SPOTTED
+        ]
 
     def own_results(self) -> list[str]:
         """What spotting in one's own video gives: intervals and page."""

@@ -33,7 +33,6 @@ LIBRARIES = (
 MODULES = {
     "features-export": "datasets.export",
     "train-multiscale": "train_multiscale",
-    "report-own": "pages.own",
     "checkpoint-import": "networks.checkpoints",
     "checkpoint-export": "networks.checkpoints",
 }

@@ -1,227 +1,393 @@
-"""report: one page with the table of scores and a timeline of each video."""
+"""report: the page to look at after a run, or after spotting in one's own videos.
+
+`index.html` holds the table, the figures and the list of all intervals; what is drawn of one video lies beside
+it, in `videos/`, and is loaded when that video is opened: a page of 250 videos opens as fast as one of two.
+"""
 
 from __future__ import annotations
 
-import html
-from collections.abc import Sequence
+import json
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import quote
 
-import matplotlib
+import h5py
 import numpy as np
 import pandas as pd
 
-from mespot import store
-from mespot.aggregate import KINDS, load_summary, whole
+from mespot import __version__, pages, provenance, store
+from mespot.aggregate import KINDS, POOLED, load_summary, whole
 from mespot.curves import of_video
 from mespot.errors import InputError
+from mespot.experiments import SPOTTED, Experiment, of_folder, spotted_in
 from mespot.feature_store import Feature, load, missing
-from mespot.intervals import TYPES, load_intervals
+from mespot.intervals import INTERVALS, LANE_COLUMNS, TYPES, load_intervals, load_table
+from mespot.matches import matches
+from mespot.own import MUCH
+from mespot.pages import sidecar, strips
 from mespot.progress import progress
 from mespot.settings import Report
+from mespot.spotting.lanes import LANES
 from mespot.store import replacing
-from mespot.stretches import runs
 
-matplotlib.use("agg")
-from matplotlib import pyplot as plt
+# The paper's Table 1 (macro, micro, overall), whose epochs are chosen on the left-out subject's labels.
+PAPER = {
+    "cas_me_sq": (0.4235, 0.1538, 0.3834),
+    "samm_lv": (0.4293, 0.1984, 0.3728),
+    POOLED: (None, None, 0.3771),
+}
+# What the page is told of an interval, in this order.
+EVENT = (
+    "video",
+    "run",
+    "what",
+    "type",
+    "onset",
+    "apex",
+    "offset",
+    "score",
+    "outcome",
+    "iou",
+    "strip",
+)
+EVENT += ("regions", "remarks")
+ANNOTATED, NOT_COUNTED = "annotated", "not counted"
 
-# Okabe and Ito's colours, told apart by colour-blind people too.
-COLOURS = {"macro": "#0072B2", "micro": "#D55E00"}
-EXCLUDED = "#999999"
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em;
-       color: #1b1b1b; }
-h1 { font-size: 1.6em; } h2 { margin-top: 2em; } figure { margin: 1.5em 0; }
-figure img { width: 100%; } figcaption { color: #555; font-size: .9em; }
-table { border-collapse: collapse; font-size: .92em; }
-th, td { padding: .3em .8em; text-align: right; border-bottom: 1px solid #ddd; }
-th:first-child, td:first-child, th:nth-child(2), td:nth-child(2) { text-align: left; }
-tr.headline { background: #eef5fa; font-weight: 600; } .note { color: #a33; }
-.scroll { overflow-x: auto; }
-"""
+
+class Run(NamedTuple):
+    """What a method spotted in a dataset."""
+
+    folder: str  # below the results: DATASET/METHOD/...
+    spotted: pd.DataFrame
+    not_counted: pd.DataFrame
+    lanes: pd.DataFrame
+    curves: h5py.File
+
+
+class Dataset(NamedTuple):
+    """What is known of a dataset before its videos are looked at one by one."""
+
+    name: str
+    stored: list[Feature]
+    failed: dict[str, str]
+    annotated: pd.DataFrame | None  # with `outcome` for each run
+    runs: list[Run]
 
 
 def report(
-    results: Path, shown: Sequence[str], summary: Path | None, out: Path, settings: Report
+    results: Path,
+    shown: Sequence[str],
+    summary: Path | None,
+    out: Path,
+    settings: Report,
+    about: str = "",
+    figures: Path | None = None,
 ) -> None:
-    """Write the page `out` and, beside it, `timelines/{dataset}_{video}_{method}.png`.
+    """Write the page `out` and, beside it, the folder `videos` with scripts and pictures.
 
-    `shown` are folders below `results`, DATASET/METHOD/..., with the intervals and curves to show.
-    Everything is one file and a folder of pictures: nothing is loaded from elsewhere.
+    `shown` are folders below `results`, DATASET/METHOD/... (see `experiments`). `about` says what a page of
+    one's own videos begins with; `figures` is the list that the stage of that name wrote. Nothing is
+    loaded from elsewhere. Raises InputError for a file that is not there or lacks a column.
     """
-    with replacing(out.parent / "timelines") as pictures:
-        pictures.mkdir()
-        page = _page(results, shown, summary, pictures, settings)
-    with replacing(out) as temporary:
-        temporary.write_text(page)
-
-
-def _page(
-    results: Path, shown: Sequence[str], summary: Path | None, pictures: Path, settings: Report
-) -> str:
-    """The page as HTML; its pictures are written."""
-    sections = [_summary(summary, settings.headline)] if summary else []
     by_dataset: dict[str, list[str]] = {}
     for folder in shown:
-        by_dataset.setdefault(folder.split("/")[0], []).append(folder)
-    for dataset, folders in by_dataset.items():
-        sections.append(f"<h2>{html.escape(dataset)}</h2>")
-        store_ = results / dataset / "features.h5"
-        sections.append(_missing(store_))
-        annotated = results / dataset / "annotation.csv"
-        truth = load_intervals(annotated) if annotated.exists() else None
-        features = load(store_)
-        made = "; ".join(sorted({feature.detectors for feature in features}))
-        sections.append(f"<p>{len(features)} videos; {html.escape(made)}.</p>")
-        for feature in progress(features, f"report {dataset}"):
-            for folder in folders:
-                run, method = results / folder, folder.split("/")[1]
-                spotted = _of_video(load_intervals(run / "intervals.csv"), feature.video)
-                known = None if truth is None else _of_video(truth, feature.video)
-                picture = pictures / f"{dataset}_{feature.video}_{method}.png"
-                with store.read(run / "curves.h5") as file:
-                    curves = of_video(file, feature)
-                if curves is None:
-                    raise InputError(
-                        f"{run / 'curves.h5'}: no video {feature.video}; run the stage spot again"
-                    )
-                timeline(feature, curves, known, spotted, picture, settings.dpi)
-                sections.append(_figure(feature, method, known, spotted, picture))
-    head = f"<!doctype html><html lang=en><meta charset=utf-8><title>mespot</title><style>{STYLE}</style>"
-    return (
-        f"{head}<h1>mespot: macro- and micro-expressions</h1>" + "\n".join(sections) + "</html>\n"
+        by_dataset.setdefault(of_folder(folder).dataset, []).append(folder)
+    runs = [{"dataset": of_folder(folder).dataset, "name": name_of(folder)} for folder in shown]
+    index: dict[str, Any] = {"runs": runs, "event": EVENT, "videos": [], "events": []}
+    listed = []
+    with ExitStack() as files, replacing(out.parent / "videos") as folder:
+        folder.mkdir()
+        datasets = []
+        for name, folders in by_dataset.items():
+            dataset = _dataset(results, name, folders, files)
+            datasets.append(_told(dataset))
+            for feature in progress(dataset.stored, f"report {name}", len(dataset.stored)):
+                rows = _video(results, dataset, feature, shown, out, folder, index)
+                if dataset.annotated is None:
+                    listed.append(_listed(feature, index["videos"][-1], rows))
+    page = pages.environment().get_template("page.html.jinja").render(
+        about=about,
+        datasets=datasets,
+        listed=listed,
+        index=index,
+        table=_table(summary, settings.headline, shown) if summary else None,
+        headline=settings.headline,
+        figures=_figures(figures),
+        versions=_versions(results, shown),
+        columns=INTERVALS,
+        lanes=LANES,
+        much=MUCH,
+        top=sidecar.TOP,
+        full=strips.FULL,
+    )  # fmt: skip
+    with replacing(out) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def name_of(folder: str) -> str:
+    """A run's name for people, beside its dataset's."""
+    of, (_, *run) = of_folder(folder), spotted_in(folder).split("/")
+    return "/".join(run) + (f", trained on {of.trained_on}" if of.trained_on != of.dataset else "")
+
+
+def _dataset(results: Path, name: str, folders: Sequence[str], files: ExitStack) -> Dataset:
+    store_ = results / name / "features.h5"
+    annotation = results / name / "annotation.csv"
+    return Dataset(
+        name,
+        load(store_),
+        missing(store_),
+        load_intervals(annotation, ("apex",)) if annotation.exists() else None,
+        [_run(results / spotted_in(folder), folder, files) for folder in folders],
     )
 
 
-def timeline(
-    feature: Feature,
-    curves: pd.DataFrame,
-    annotated: pd.DataFrame | None,
-    spotted: pd.DataFrame,
-    path: Path,
-    dpi: int,
-) -> None:
-    """One video's picture: motion of the regions, the method's curves, annotated and spotted bars.
+def _run(where: Path, folder: str, files: ExitStack) -> Run:
+    tables = [
+        _in_order(load_intervals(where / name, INTERVALS), where / name) for name in SPOTTED[:2]
+    ]
+    curves = files.enter_context(store.read(where / SPOTTED[3]))
+    return Run(folder, *tables, load_lanes(where / SPOTTED[2]), curves)
 
-    `curves` are a network's probabilities by channel, or each region's displacement.
-    """
-    seconds = np.arange(len(feature.mdmo)) / feature.fps
-    end = max(seconds[-1], 1 / feature.fps)
-    probable = "macro_apex" in curves
-    heights = [1.6, *([1.3, 1.3] if probable else [2.6]), 0.9]
-    figure, axes = plt.subplots(
-        len(heights), 1, figsize=(11, 6.4), sharex=True, height_ratios=heights
-    )
-    speed = np.linalg.norm(feature.mdmo, axis=2).T
-    top = max(float(np.percentile(speed, 99.5)), 1e-6)
-    extent = (0, end, len(speed) - 0.5, -0.5)
-    axes[0].imshow(speed, aspect="auto", cmap="magma_r", vmin=0, vmax=top, extent=extent)
-    names = [name.replace("_", " ") for name in feature.regions]
-    axes[0].set_yticks(range(len(speed)), names, fontsize=6)
-    axes[0].set_title("motion of each region", loc="right", fontsize=8)
-    for axis, type_ in zip(axes[1:-1], TYPES if probable else (), strict=False):
-        axis.plot(seconds, curves[f"{type_}_apex"], color=COLOURS[type_], lw=1.8, label="apex")
-        axis.plot(seconds, curves[f"{type_}_onset"], color="#222222", lw=0.9, ls="-", label="onset")
-        axis.plot(
-            seconds, curves[f"{type_}_offset"], color="#222222", lw=0.9, ls=":", label="offset"
+
+def load_lanes(path: Path) -> pd.DataFrame:
+    """The stretches of LANES in each video. Raises InputError for a file that is none of lanes."""
+    table = load_table(path, LANE_COLUMNS)
+    if unknown := sorted(set(table["lane"]) - set(LANES)):
+        raise InputError(f"{path}: lane {unknown[0]!r}; one of {', '.join(LANES)} was expected")
+    return table
+
+
+def _in_order(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    frames = [table[name] for name in ("onset", "apex", "offset")]
+    right = (frames[0] >= 0) & (frames[0] <= frames[1]) & (frames[1] <= frames[2])
+    if not right.all():
+        raise InputError(
+            f"{path}: row {right.idxmin() + 2}: 0 <= onset <= apex <= offset was expected; run the stage spot "
+            "again"
         )
-        axis.set_ylim(0, 1.05)
-        axis.set_ylabel(f"{type_}\nprobability")
-        axis.legend(loc="upper right", fontsize=7, ncols=3, framealpha=0.8, edgecolor="none")
-    if not probable:
-        for name, size in curves.items():
-            axes[1].plot(np.arange(len(size)) / feature.fps, size, lw=1, label=name)
-        axes[1].set_ylabel("displacement")
-        # Room for the legend above the curves.
-        axes[1].set_ylim(0, 1.35 * float(np.nanmax(curves.to_numpy())) + 1e-6)
-        axes[1].legend(loc="upper right", fontsize=5, ncols=4, framealpha=0.8, edgecolor="none")
-    bars = axes[-1]
-    rows = [("spotted", spotted)] + ([("annotated", annotated)] if annotated is not None else [])
-    for y, (_, table) in enumerate(rows):
-        for row in table.itertuples():
-            start, length = row.onset / feature.fps, (row.offset - row.onset + 1) / feature.fps
-            bars.broken_barh(
-                [(start, length)], (y - 0.35, 0.7), color=COLOURS[row.type], alpha=0.85
-            )
-    bars.set_yticks(range(len(rows)), [name for name, _ in rows])
-    bars.set_ylim(-0.6, len(rows) - 0.4)
-    for axis in axes:
-        for start, stop in runs(~feature.valid):
-            axis.axvspan(start / feature.fps, stop / feature.fps, color=EXCLUDED, alpha=0.45, lw=0)
-        axis.spines[["top", "right"]].set_visible(False)
-    for type_ in TYPES:
-        bars.barh(0, 0, color=COLOURS[type_], label=type_)
-    if not feature.valid.all():
-        bars.barh(0, 0, color=EXCLUDED, alpha=0.45, label="face covered or lost: left out")
-    bars.legend(loc="upper center", bbox_to_anchor=(0.5, -0.45), ncols=3, fontsize=8, frameon=False)
-    bars.set_xlabel("time (s)")
-    bars.set_xlim(0, end)
-    axes[0].set_title(f"{feature.video}", loc="left", fontsize=11)
-    figure.tight_layout()
-    figure.savefig(path, dpi=dpi, metadata={"Software": None})
-    plt.close(figure)
+    return table
 
 
-def _summary(summary: Path, headline: str) -> str:
-    table = load_summary(summary)
-    names = ["method", "dataset", "trained on", "selection", "protocol"]
-    figures = [f"{kind} F1" for kind in KINDS]
-    head = "".join(f"<th>{name}</th>" for name in (*names, *figures, "TP", "N", "M"))
-    first = (table["protocol"] != headline) + 2 * (table["selection"] == "oracle")
-    body = []
-    for row in table.assign(first=first).sort_values("first", kind="stable").to_dict("records"):
-        f1 = [_with_spread(row, kind) for kind in KINDS]
-        counts = [whole(row[f"overall_{name}"]) for name in ("tp", "n", "m")]
-        cells = [row[name.replace(" ", "_")] for name in names]
-        mark = "" if row["first"] else " class=headline"
-        cells = "".join(f"<td>{html.escape(str(cell))}</td>" for cell in [*cells, *f1, *counts])
-        body.append(f"<tr{mark}>{cells}</tr>")
-    return (
-        "<h2>F1</h2><p>Each row of one dataset: every subject spotted by a model that has not seen "
-        "that subject, or by a method that is trained on nothing. Selection <b>last</b>: the last "
-        "epoch, nothing was chosen; <b>inner</b>: epoch "
-        "and thresholds chosen on other subjects of the training set; <b>oracle</b>: the epoch chosen "
-        "on the left-out subject's own labels, which is no honest estimate. With several seeds: mean "
-        f"&plusmn; standard deviation. Headline protocol: {html.escape(headline)}.</p>"
-        f"<div class=scroll><table><tr>{head}</tr>{''.join(body)}</table></div>"
-    )
-
-
-def _with_spread(row: dict[str, Any], kind: str) -> str:
-    spread = row[f"{kind}_f1_sd"]
-    return f"{row[f'{kind}_f1']:.3f}" + ("" if np.isnan(spread) else f" \u00b1 {spread:.3f}")
-
-
-def _missing(features: Path) -> str:
-    failed = missing(features)
-    if not failed:
-        return ""
-    lines = "".join(
-        f"<li><b>{html.escape(video)}</b>: {html.escape(why.partition(chr(10))[2] or why)}</li>"
-        for video, why in failed.items()
-    )
-    return f"<div class=note><p>{len(failed)} video(s) could not be prepared; they and their annotated expressions are in no score:</p><ul>{lines}</ul></div>"
-
-
-def _figure(
+def _video(
+    results: Path,
+    dataset: Dataset,
     feature: Feature,
-    method: str,
-    annotated: pd.DataFrame | None,
-    spotted: pd.DataFrame,
-    picture: Path,
-) -> str:
-    counts = f"{len(spotted)} spotted"
-    if annotated is not None:
-        counts += f", {len(annotated)} annotated"
-    lost = int((~feature.valid).sum())
-    if lost:
-        counts += f"; {lost} of {len(feature.valid)} frames left out (face covered or lost)"
-    caption = html.escape(f"{feature.video}, subject {feature.subject}, method {method}: {counts}")
+    shown: Sequence[str],
+    out: Path,
+    folder: Path,
+    index: dict[str, Any],
+) -> list[dict[str, Any]]:
+    """Add a video and its intervals, which are returned, to the page's index; write its script and pictures."""
+    number = len(index["videos"])
+    file = f"{dataset.name}_{feature.video}"
+    tables = {run.folder: of_video(run.curves, feature) for run in dataset.runs}
+    for run in dataset.runs:
+        if tables[run.folder] is None:
+            raise InputError(
+                f"{run.curves.filename}: no video {feature.video}; run the stage spot again"
+            )
+    events = []
+    for run in dataset.runs:
+        for row in _intervals(dataset, run, feature.video):
+            events.append(row | {"video": number, "run": shown.index(run.folder)})
+    quality = _pictures(results, dataset, feature, events, folder / file)
+    events.sort(key=lambda row: (row["onset"], row["offset"]))
+    for at, row in enumerate(events, len(index["events"])):
+        row["event"] = at
+    index["events"] += [[row.get(name) for name in EVENT] for row in events]
+    lanes = _of(dataset.runs[0].lanes, feature.video)
+    tables = {shown.index(run): table for run, table in tables.items()}
+    told = sidecar.of_video(feature, tables) | {
+        "lanes": {
+            lane: lanes.loc[lanes["lane"] == lane, ["onset", "offset"]].astype(int).values.tolist()
+            for lane in LANES
+        },
+    }
+    folder.joinpath(f"{file}.js").write_text(sidecar.script(file, told), encoding="utf-8")
+    film = results / spotted_in(dataset.runs[0].folder) / "overlay" / f"{feature.video}.mp4"
+    index["videos"].append(
+        {
+            "name": feature.video,
+            "subject": feature.subject,
+            "dataset": dataset.name,
+            "file": file,
+            "href": f"videos/{quote(file)}",
+            "fps": feature.fps,
+            "start": feature.seconds(0),
+            "frames": len(feature.mdmo) + 1,
+            "source_fps": feature.clock.fps if feature.clock else feature.fps,
+            "left_out": round(float((~feature.valid).mean()), 4),
+            "labelled": dataset.annotated is not None,
+            "envelope": {run: sidecar.envelope(table, feature) for run, table in tables.items()},
+            "overlay": quote(os.path.relpath(film, out.parent)) if film.exists() else None,
+            **quality,
+        }
+    )
+    return events
+
+
+def _listed(
+    feature: Feature, about: Mapping[str, Any], rows: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    """One of one's own videos, as its table on the page says it."""
+    counted = [row for row in rows if row["what"] == "spotted"]
+    return {
+        "about": about,
+        "rows": rows,
+        "detectors": feature.detectors,
+        "counts": {type_: sum(row["type"] == type_ for row in counted) for type_ in TYPES},
+        "not_counted": len(rows) - len(counted),
+    }
+
+
+def _intervals(dataset: Dataset, run: Run, video: str) -> list[dict[str, Any]]:
+    """What a run spotted in a video and what is annotated there, and what became of each."""
+    spotted = _of(run.spotted, video)
+    others = _of(run.not_counted, video).assign(what=NOT_COUNTED)
+    if dataset.annotated is None:
+        tables = [spotted.assign(what="spotted"), others]
+    else:
+        truth, spotted = matches(_of(dataset.annotated, video), spotted)
+        truth = truth.assign(what=ANNOTATED, score=np.nan)
+        tables = [spotted.assign(what="spotted"), truth, others]
+    rows = []
+    for row in (row for table in tables for row in table.to_dict("records")):
+        row |= {name: int(row[name]) for name in ("onset", "apex", "offset")}
+        row["score"] = None if np.isnan(row["score"]) else round(row["score"], 4)
+        row["iou"] = round(row["iou"], 3) if "iou" in row else None
+        rows.append(row)
+    return rows
+
+
+def _pictures(
+    results: Path, dataset: Dataset, feature: Feature, events: Sequence[dict[str, Any]], place: Path
+) -> dict[str, Any]:
+    """Draw the strip of each interval, and the face for the contact sheet; what that tells of quality."""
+    where = results / dataset.name
+    crops = where / "align" / f"{feature.video}.mkv"
+    if feature.face is None:
+        return {}  # published features: nobody's face
+    with ExitStack() as files:
+        points = _points(where / "landmarks" / f"{feature.video}.h5", len(feature.seen), files)
+        flow = _flow(where / "flow" / f"{feature.video}.h5", len(feature.seen), files)
+        # What is found is shown once, as it was spotted.
+        drawn = [row for row in events if (row["what"], row.get("outcome")) != (ANNOTATED, "found")]
+        spans = [(row["onset"], row["apex"], row["offset"]) for row in drawn]
+        at = strips.middle(feature)
+        last = len(feature.seen) - 1
+        spans = [tuple(min(frame, last) for frame in span) for span in spans]
+        faces = strips.frames_at(crops, strips.needed(spans) | {at})
+        known: dict[tuple[int, int, int], int] = {}
+        for row, span in zip(drawn, spans, strict=True):
+            if span not in known:
+                known[span] = len(known) + 1
+                picture = place.with_name(f"{place.name}_{known[span]}.jpg")
+                strips.strip(faces, span, flow, feature.inter_ocular, picture)
+            row["strip"] = known[span]
+        quality = {}
+        if points is not None:
+            strips.sheet(
+                faces[at], points[at], feature, at, place.with_name(f"{place.name}_face.jpg")
+            )
+            quality = {"trembling": round(strips.trembling(points, feature), 4)}
+    return {"sheet": True, **quality} if points is not None else {}
+
+
+def _points(path: Path, frames: int, files: ExitStack) -> np.ndarray | None:
+    if not path.is_file():
+        return None
+    file = files.enter_context(store.read(path))
+    return store.array(file, "points", np.floating, frames, 68, 2)
+
+
+def _flow(path: Path, frames: int, files: ExitStack) -> store.Rows | None:
+    """The flow, where it was kept: it can be made again from what is left, and is large."""
     return (
-        f'<figure><img loading=lazy alt="{caption}" src="timelines/{html.escape(picture.name)}">'
-        f"<figcaption>{caption}</figcaption></figure>"
+        strips.flow_rows(files.enter_context(store.read(path)), frames) if path.is_file() else None
     )
 
 
-def _of_video(table: pd.DataFrame, video: str) -> pd.DataFrame:
+def _of(table: pd.DataFrame, video: str) -> pd.DataFrame:
     return table[table["video"] == video]
+
+
+def _told(dataset: Dataset) -> dict[str, Any]:
+    """What the page says of a dataset as a whole."""
+    truth, stored = dataset.annotated, dataset.stored
+    return {
+        "name": dataset.name,
+        "videos": len(stored),
+        "subjects": len({feature.subject for feature in stored}),
+        "seconds": sum((len(feature.mdmo) + 1) / feature.fps for feature in stored),
+        "fps": sorted({feature.fps for feature in stored}),
+        "annotated": None if truth is None else {t: int((truth["type"] == t).sum()) for t in TYPES},
+        "left_out": float(np.mean(np.concatenate([~one.valid for one in stored])))
+        if stored
+        else 0.0,
+        "detectors": "; ".join(sorted({feature.detectors for feature in stored})),
+        "failed": {
+            video: why.partition("\n")[2] or why for video, why in sorted(dataset.failed.items())
+        },
+        "n_failed": len(dataset.failed),
+    }
+
+
+def _table(summary: Path, headline: str, shown: Sequence[str]) -> dict[str, Any]:
+    """The rows of `summary.csv`, those of the headline protocol first; after each dataset the paper's row."""
+    table = load_summary(summary)
+    first = (table["protocol"] != headline) + 2 * (table["selection"] == "oracle")
+    table = table.assign(first=first).sort_values("first", kind="stable")
+    rows = [_row(row, shown) for row in table.to_dict("records")]
+    papers = [
+        {"dataset": name, "f1": [None if f1 is None else f"{f1:.3f}" for f1 in PAPER[name]]}
+        for name in dict.fromkeys(table["dataset"])
+        if name in PAPER and {*table["dataset"]} & {*PAPER} != {POOLED}
+    ]
+    return {"rows": rows, "papers": papers}
+
+
+def _row(row: Mapping[str, Any], shown: Sequence[str]) -> dict[str, Any]:
+    """One row as text; `run` is which of those that are shown it is the score of, if any."""
+    counts = {name: row[f"overall_{name}"] for name in ("tp", "n", "m")}
+    known = {of_folder(folder): number for number, folder in enumerate(shown)}
+    of = Experiment(*(row[name] for name in Experiment._fields))
+    if of.trained_on == "nothing":
+        of = of._replace(trained_on=of.dataset)
+    return {
+        **{
+            name: row[name] for name in ("method", "dataset", "trained_on", "selection", "protocol")
+        },
+        "seeds": int(row["seeds"]),
+        "headline": row["first"] == 0,
+        "f1": [_with_interval(row, kind) for kind in KINDS],
+        "tp": whole(counts["tp"]),
+        "fp": whole(counts["n"] - counts["tp"]),
+        "fn": whole(counts["m"] - counts["tp"]),
+        "run": known.get(of),
+    }
+
+
+def _with_interval(row: Mapping[str, Any], kind: str) -> dict[str, str]:
+    spread, low, high = (row[f"{kind}_f1_{name}"] for name in ("sd", "low", "high"))
+    return {
+        "f1": f"{row[f'{kind}_f1']:.3f}",
+        "sd": "" if np.isnan(spread) else f"{spread:.3f}",
+        "interval": "" if np.isnan(low) else f"{low:.3f} to {high:.3f}",
+    }
+
+
+def _figures(path: Path | None) -> list[dict[str, str]]:
+    return [] if path is None else json.loads(path.read_text(encoding="utf-8"))
+
+
+def _versions(results: Path, shown: Sequence[str]) -> dict[str, str]:
+    """What the intervals were spotted with: mespot and the libraries."""
+    for folder in shown:
+        made = provenance.read(results / folder / "curves.h5")
+        if made:
+            return made["versions"]
+    return {"mespot": __version__}

@@ -81,8 +81,10 @@ def _module(name: str) -> _Module:
             # `from mespot import store` imports the module mespot.store.
             imports += [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
     # What a package's modules fill in is code as well.
-    templates = sorted(path.parent.glob("templates/*")) if path.name == "__init__.py" else []
-    filled = "".join(template.read_text() for template in templates)
+    folders = ("templates", "uplot") if path.name == "__init__.py" else ()
+    filled = "".join(
+        file.read_text() for folder in folders for file in sorted(path.parent.glob(f"{folder}/*"))
+    )
     return _Module(tuple(imports), digest_of(_code_of(tree) + filled))
 
 

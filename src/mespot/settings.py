@@ -373,8 +373,7 @@ class Score(Settings):
 
 class Report(Settings):
     headline: str = "strict"
-    timelines: list[str] | None = None
-    dpi: Count = 110
+    methods: list[str] | None = None
 
 
 class Method(Settings):

@@ -2,19 +2,16 @@ from mespot.pages import about
 
 
 rule report:
-    """The page: the table of scores and a timeline of each video."""
+    """The page: table, figures, and each video's intervals with timeline and faces."""
     input:
         summary=rules.aggregate.output,
-        features=[f"{R}/{folder.split('/')[0]}/features.h5" for folder in shown],
-        annotation=[f"{R}/{folder.split('/')[0]}/annotation.csv" for folder in shown],
-        spotted=[
-            f"{R}/{folder}/{name}"
-            for folder in shown
-            for name in ("intervals.csv", "curves.h5")
-        ],
+        features=[f"{R}/{name}/features.h5" for name in plan.datasets_shown],
+        annotation=[f"{R}/{name}/annotation.csv" for name in plan.datasets_shown],
+        spotted=plan.spotted_shown(),
+        faces=plan.faces_shown(),
     output:
         page=f"{R}/report/index.html",
-        pictures=directory(f"{R}/report/timelines"),
+        videos=directory(f"{R}/report/videos"),
     log:
         f"{R}/logs/report.log",
     benchmark:
@@ -32,17 +29,14 @@ rule report:
 
 
 rule report_own:
-    """The page of one's own videos: each interval with face and curve, and timelines."""
+    """The page of one's own videos: their intervals with timeline and faces, to look at and to correct."""
     input:
         features=f"{R}/{{dataset}}/features.h5",
-        intervals=f"{R}/{{dataset}}/{plan.own_run()}/intervals.csv",
-        not_counted=f"{R}/{{dataset}}/{plan.own_run()}/not_counted.csv",
-        lanes=f"{R}/{{dataset}}/{plan.own_run()}/lanes.csv",
-        curves=f"{R}/{{dataset}}/{plan.own_run()}/curves.h5",
-        aligned=lambda wildcards: plan.of_videos(wildcards.dataset, "align", "mkv"),
+        spotted=plan.own_spotted(),
+        faces=lambda wildcards: plan.faces(wildcards.dataset),
     output:
         page=f"{R}/{{dataset}}/report/index.html",
-        pictures=directory(f"{R}/{{dataset}}/report/pictures"),
+        videos=directory(f"{R}/{{dataset}}/report/videos"),
     log:
         f"{R}/logs/report/{{dataset}}.log",
     benchmark:
@@ -50,10 +44,11 @@ rule report_own:
     conda:
         "../../envs/mespot.yaml"
     params:
-        aligned=lambda wildcards: f"{R}/{wildcards.dataset}/align",
+        results=lambda wildcards: R,
+        shown=f"{cfg.own_name}/{plan.own_run()}",
         about=about(cfg.own.method, cfg.own.dataset),
-        code=digest("pages.own"),
+        stage=ask(plan.stage, "report"),
     shell:
-        "mespot report-own --features {input.features:q} --intervals {input.intervals:q}"
-        " --not-counted {input.not_counted:q} --lanes {input.lanes:q} --curves {input.curves:q} --aligned {params.aligned:q}"
-        " --about {params.about:q} --out {output.page:q} 2> {log:q}"
+        "mespot report --results {params.results:q} --shown {params.shown:q}"
+        " --about {params.about:q} --out {output.page:q}"
+        " --settings {params.stage[config]:q} 2> {log:q}"
