@@ -37,6 +37,7 @@ spot --network auw_gcn --features d/features.h5 --model d/net/0/epochs.pt --mode
 spot --features features.h5 --out own/rule/intervals.csv --not-counted own/rule/not_counted.csv --lanes own/rule/lanes.csv --curves own/rule/curves.h5
 spot --features d/features.h5 --out d/rule/intervals.csv --not-counted d/rule/not_counted.csv --lanes d/rule/lanes.csv --curves d/rule/curves.h5
 curves --features features.h5 --curves own/rule/curves.h5 --out curves.csv
+intervals-export --intervals d/rule/intervals.csv --format elan --out elan --features d/features.h5
 score --annotation d/annotation.csv --intervals d/rule/intervals.csv --protocol strict --out d/rule/score.json --subjects d/rule/subjects.csv
 aggregate --score d/rule/score.json --subjects d/rule/subjects.csv --results . --out summary.csv
 report --results . --shown d/rule --summary summary.csv --out report/index.html

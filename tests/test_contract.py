@@ -61,6 +61,7 @@ OF_MODULES = {
     "mdmo.py": after("mdmo"),
     "features.py": after("features"),
     "annotation.py": {*after("annotation"), "check"},
+    "exchange/elan.py": {*after("annotation"), "check"},
     "train.py": set(TRAINED) - {"evaluate"},
     "train_multiscale.py": set(TRAINED) - {"select"},
     "select.py": set(TRAINED) - {"train", "evaluate"},
@@ -83,6 +84,7 @@ OF_MODULES = {
     "outcome.py": set(),
     "plan.py": set(),
     "settings.py": set(),
+    "exchange/export.py": set(),
     "cli.py": set(),
 }
 

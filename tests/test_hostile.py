@@ -51,8 +51,10 @@ from mespot import (
     train_multiscale,
     video,
 )
+from mespot.datasets import annotation_files
 from mespot.datasets.export import export_segments
 from mespot.errors import InputError
+from mespot.exchange.export import export_intervals
 from mespot.experiments import SPOTTED
 from mespot.faces import weights
 from mespot.intervals import (
@@ -154,13 +156,17 @@ def make(folder: Path) -> Path:
 
 def make_tables(folder: Path) -> None:
     row = dict.fromkeys(INTERVALS, 1.0) | {"subject": "anna", "video": "v1", "type": "macro"}
-    row |= {"onset": 1, "apex": 2, "offset": 4, "regions": "a+b", "remarks": ""}
+    row |= {"onset": 1, "apex": 2, "offset": 4, "offset_s": 1.5, "regions": "a+b", "remarks": ""}
     for name in ("intervals", "not_counted", "annotation"):
         write_table(
             [row | {"au": "12", "source_row": 2}],
             [*INTERVALS, "au", "source_row"],
             folder / f"{name}.csv",
         )
+    row = "subject,video,type,onset,apex,offset\nanna,v1,macro,1,2,4\nanna,v1,micro,6,,9\n"
+    (folder / "frames.csv").write_text(row)
+    for name in ("elan", "bids"):
+        export_intervals(folder / "frames.csv", name, folder / name, fps=30)
     lane = {"subject": "anna", "video": "v1", "lane": "blink", "onset": 1, "offset": 2}
     write_table([lane | {"onset_s": 0.1, "offset_s": 0.2}], LANE_COLUMNS, folder / "lanes.csv")
     write_table([dict.fromkeys(SELECTION_COLUMNS, 1)], SELECTION_COLUMNS, folder / "selection.csv")
@@ -324,11 +330,14 @@ TABLES = {
         "summary.csv", lambda p, f: report.report(f, [], p, f / "out" / "r.html", Report())
     ),
     "annotation": Reader("annotation.csv", lambda p, f: trained_with(p, f)),
+    "export of intervals": Reader("intervals.csv", lambda p, f: exported(p, f / "out" / "elan")),
 }
 OTHERS = {
     "export of features": Reader(
         "features.h5", lambda p, f: export_segments(p, f / "annotation.csv", f / "none", Features())
     ),
+    "elan": Reader("elan/v1.eaf", lambda p, _: numbers_of(p)),
+    "events": Reader("bids/sub-anna_task-v1_events.tsv", lambda p, _: numbers_of(p)),
     "video": Reader("decode.mkv", lambda p, _: (video.info(p), list(video.read(p)))),
     "frames of a video": Reader("v1.mkv", lambda p, _: list(video.read(p))),
     "scores": Reader("results/d/m/score.json", scores_of),
@@ -340,6 +349,17 @@ OTHERS = {
     "weights": Reader("san.safetensors", lambda p, _: (weights.facts(p), weights.load(p, SMALL))),
 }
 READERS = HDF5 | MODELS | TABLES | OTHERS
+
+
+def exported(path: Path, out: Path) -> None:
+    shutil.rmtree(out, ignore_errors=True)
+    export_intervals(path, "elan", out)
+
+
+def numbers_of(path: Path) -> None:
+    source = annotation_files.read(path)
+    for row in source.rows.to_dict("records"):
+        source.numbers(row), source.type_of(row)
 
 
 def trained_with(path: Path, folder: Path) -> None:

@@ -92,6 +92,24 @@ def test_kinds_of_datasets(ask, tmp_path):
     assert plan.compared_file("mine") == []
 
 
+def test_an_annotation_may_be_a_folder_of_which_each_file_counts(ask, tmp_path):
+    folder = tmp_path / "mine" / "coded"
+    folder.mkdir()
+    (folder / "anna_one.eaf").write_text("a")
+    (folder / "ben_one_events.tsv").write_text("b")
+    plan = ask(None, mine=ask.mine | {"compare": "coded"})
+    assert plan.compared_file("mine") == [str(folder)]
+    assert str(folder) in plan.given_files("mine")
+    table, coded = plan.annotation_source("mine")
+    (folder / "notes.txt").write_text("no annotation")
+    assert plan.annotation_source("mine") == [table, coded]
+    (folder / "anna_one.eaf").write_text("another")
+    assert plan.annotation_source("mine")[0] == table
+    assert plan.annotation_source("mine")[1] != coded
+    absolute = ask(None, mine=ask.mine | {"annotation": str(folder)})
+    assert absolute.annotation_file("mine") == str(folder)
+
+
 def test_people_who_are_in_two_datasets_are_not_added_up_or_tested_on_each_other(ask):
     plan = ask()
     assert plan.apart("mine", "toy")

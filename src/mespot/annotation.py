@@ -1,4 +1,4 @@
-"""annotation: the dataset's spreadsheet or CSV in one normal form, and all that had to be decided.
+"""annotation: the dataset's spreadsheet, CSV or ELAN files in one normal form, and all that had to be decided.
 
 Frames of the normal form are 0-based at the working rate and inclusive at both ends. Each decision
 is a row of the audit: `source_row,video,field,was,now,rule,why`; the rules are `RULES`. Beside it stands
@@ -36,7 +36,7 @@ RULES = {
     "merged": "cells are merged, or one value stands for several rows",
     "header": "columns that are called otherwise",
     "beside": "seconds and frames stand side by side; one of them counts",
-    "not_read": "columns that mean nothing here",
+    "not_read": "they mean nothing here",
     "seconds": "by its time: the frame shown then",
     "filled_down": "empty below a name",
     "no_expression": "they have neither type nor frames nor AUs, or frames of 0 alone",

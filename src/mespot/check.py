@@ -250,7 +250,10 @@ def _left(left: list[Misplaced | PassedOver], known: list[Path | None]) -> list[
     """What lies elsewhere or is no video, but for the annotations that the dataset is `known` by."""
     misplaced = [entry for entry in left if isinstance(entry, Misplaced)]
     others = [entry for entry in left if isinstance(entry, PassedOver)]
-    files = {os.path.realpath(path) for path in known if path}
+    given = [path for path in known if path]
+    files = {
+        os.path.realpath(file) for path in given for file in (path, *annotation_files.files(path))
+    }
     short = in_short(entry for entry in others if os.path.realpath(entry.path) not in files)
     return [
         *(Fault("misplaced", entry.video, entry.why, entry.path) for entry in misplaced),

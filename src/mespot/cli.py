@@ -144,7 +144,9 @@ def _check(
     ] = None,
     root: Annotated[Path | None, typer.Option(help="one folder instead")] = None,
     layout: Annotated[str, typer.Option(help="of that folder")] = "videos",
-    annotation: Annotated[Path | None, typer.Option(help="spreadsheet or CSV")] = None,
+    annotation: Annotated[
+        Path | None, typer.Option(help="spreadsheet, CSV, or folder of ELAN's or BIDS files")
+    ] = None,
     compare: Annotated[Path | None, typer.Option(help="a second annotation")] = None,
     out: Annotated[
         Path | None, typer.Option(help="CSV to write: videos and faults"), WRITTEN
@@ -281,7 +283,7 @@ def _annotation(
     compare: Annotated[Path | None, typer.Option(help="a second annotation, for the audit")] = None,
     settings: Settings = "{}",
 ) -> None:
-    """Bring a spreadsheet or CSV to the normal form and write down every decision."""
+    """Bring a spreadsheet, CSV or ELAN's files to the normal form and write down every decision."""
     from mespot.annotation import annotation
     from mespot.datasets.annotation_files import Timing
     from mespot.feature_store import lengths, missing, timing
@@ -429,6 +431,33 @@ def _curves(
     from mespot.curves import curves as write
 
     write(features, curves, video, out or sys.stdout)
+
+
+@command("intervals-export")
+def _intervals_export(
+    intervals: Annotated[
+        Path, typer.Option(show_default=False, help="intervals.csv, or annotation.csv")
+    ],
+    format: Annotated[
+        str, typer.Option(show_default=False, help="elan, textgrid, bids, boris or webvtt")
+    ],
+    out: Annotated[
+        Path, typer.Option(show_default=False, help="folder to write; new or empty"), WRITTEN
+    ],
+    features: Annotated[
+        Path | None, typer.Option(help="feature store, whose other videos get an empty file")
+    ] = None,
+    fps: Annotated[
+        float | None, typer.Option(help="of a table that has frames alone; none: of the store")
+    ] = None,
+    media: Annotated[
+        Path | None, typer.Option(help="folder of the videos, to link them in ELAN")
+    ] = None,
+) -> None:
+    """Write intervals for other programs: a file for each video."""
+    from mespot.exchange.export import export_intervals
+
+    export_intervals(intervals, format, out, features, fps, media)
 
 
 @command("score")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -21,14 +21,14 @@ from mespot.errors import InputError
 COUNT = IMAGES | {".npz"}
 
 
-def fingerprint(path: Path) -> str:
-    """SHA-256 over a file, or over the names and contents of a folder's frames or segments.
+def fingerprint(path: Path, count: Collection[str] = COUNT) -> str:
+    """SHA-256 over a file, or over the names and contents of a folder's files that `count` by their endings.
 
     Raises InputError.
     """
     if not path.is_dir():
         return _digest(path)
-    contents = "".join(f"{name} {_digest(file)}\n" for name, file in _inside(path))
+    contents = "".join(f"{name} {_digest(file)}\n" for name, file in _inside(path, count))
     return hashlib.sha256(os.fsencode(contents)).hexdigest()
 
 
@@ -85,12 +85,12 @@ def _made_of(made: Path, source: Path) -> bool:
         return False
 
 
-def _inside(folder: Path) -> Iterator[tuple[str, Path]]:
+def _inside(folder: Path, count: Collection[str] = COUNT) -> Iterator[tuple[str, Path]]:
     """A folder's files that count, with their names in it, in order."""
     for where, inner, files in os.walk(folder):
         inner.sort()
         for name in sorted(files):
-            if os.path.splitext(name)[1].lower() in COUNT:
+            if os.path.splitext(name)[1].lower() in count:
                 file = Path(where, name)
                 yield os.path.relpath(file, folder), file
 

@@ -20,6 +20,7 @@ from typing import Any
 from mespot import faces, own
 from mespot.config import Config
 from mespot.datasets import layouts
+from mespot.datasets.endings import ANNOTATIONS
 from mespot.datasets.layouts import ALL, Video
 from mespot.errors import InputError
 from mespot.experiments import SPOTTED, of_folder, spotted_in
@@ -174,7 +175,7 @@ class Plan:
     # --- annotations ----------------------------------------------------------------------------
 
     def annotation_file(self, dataset: str) -> str:
-        """The dataset's spreadsheet or CSV; a demo's is made. Raises InputError."""
+        """The dataset's spreadsheet, CSV or folder of annotations; a demo's is made. Raises InputError."""
         entry = self.config.datasets[dataset]
         if entry.demo:
             return f"{self.results}/demo/{dataset}/annotation.xlsx"
@@ -214,7 +215,7 @@ class Plan:
         if self.config.datasets[dataset].demo:
             return []
         files = [self.annotation_file(dataset), *self.compared_file(dataset)]
-        return [fingerprint(Path(file)) for file in files]
+        return [fingerprint(Path(file), ANNOTATIONS) for file in files]
 
     def all_sources(self, dataset: str) -> str:
         """One digest of all that a dataset comes from, for `check`."""

@@ -32,6 +32,7 @@ LIBRARIES = (
 # Commands whose code is not in the module of their name, or of its first word.
 MODULES = {
     "features-export": "datasets.export",
+    "intervals-export": "exchange.export",
     "train-multiscale": "train_multiscale",
     "checkpoint-import": "networks.checkpoints",
     "checkpoint-export": "networks.checkpoints",

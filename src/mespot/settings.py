@@ -433,7 +433,7 @@ class Dataset(Settings):
             )
         places = [root, root.parent, Path()]
         for place in places:
-            if (place / name).is_file():
+            if (place / name).exists():
                 return str(place / name)
         for place in places if root.is_dir() and not Path(name).is_absolute() else []:
             found = sorted(
@@ -451,7 +451,7 @@ class Dataset(Settings):
         tables = [
             str(path)
             for place in places[:2]
-            for ending in ("xlsx", "xls", "csv", "tsv", "txt")
+            for ending in ("xlsx", "xls", "csv", "tsv", "txt", "eaf")
             for path in sorted(place.glob(f"[!.~]*.{ending}"))
         ]
         raise InputError(

@@ -1,11 +1,13 @@
 """annotation_files: annotations as they are written, read from each of the known forms.
 
-The published CSV, the plain table in frames or in seconds, and the spreadsheets of CAS(ME)^2 and SAMM-LV.
+The published CSV, the plain table in frames or in seconds, the spreadsheets of CAS(ME)^2 and SAMM-LV, and
+the files of other programs (`exchange`).
 """
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +16,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from mespot.datasets import tables
+from mespot.datasets.endings import ANNOTATIONS, hidden
+from mespot.datasets.layouts import video_name
 from mespot.datasets.names import Names
 from mespot.datasets.plain_table import (
     FRAMES,
@@ -31,6 +35,7 @@ from mespot.datasets.plain_table import (
 from mespot.datasets.spreadsheets import SPREADSHEETS, frame
 from mespot.datasets.tables import CLOCK, Guess, Table
 from mespot.errors import InputError
+from mespot.exchange import bids, elan
 
 MOST_FRAMES = 10**9  # more than any video has
 # s; times are written in milliseconds, so 2.333 means the frame shown from 2 1/3 on.
@@ -53,6 +58,7 @@ class Source(NamedTuple):
     frames_per_row: float = 1  # its frames that make one at the working rate
     plain: bool = False  # whose frames are whole, and none before the first
     timing: Timing | None = None  # of onset, apex and offset in seconds
+    ends: bool = False  # an offset's time is when its frame goes, not one at which it is shown
     guesses: tuple[Guess, ...] = ()
 
     def frame(self, number: float) -> int:
@@ -92,7 +98,7 @@ class Source(NamedTuple):
         return self._replace(rows=rows, guesses=(*self.guesses, *guesses))
 
     def where(self, row: Mapping[str, Any]) -> str:
-        return f"{self.path}: row {row['source_row']}"
+        return row.get("where") or f"{self.path}: row {row['source_row']}"
 
     def type_of(self, row: Mapping[str, Any]) -> str:
         """macro or micro. Raises InputError."""
@@ -127,12 +133,21 @@ class Source(NamedTuple):
         if self.timing:
             if name == "apex" and number < 0:
                 return -1
-            number = math.floor((number + TOLERANCE - self.timing.start_s) * self.timing.fps)
+            number = self._shown(number, ends=self.ends and name == "offset")
         elif self.plain and number != math.floor(number):
             raise InputError(f"{what}, no whole frame; round it if it is a frame, or {IN_SECONDS}")
         if abs(number) > MOST_FRAMES:
             raise InputError(f"{what}; no video is that long: correct it")
         return number
+
+    def _shown(self, seconds: float, ends: bool) -> int:
+        """The working frame that is shown at a time, or that `ends` then; below 0 before the first."""
+        if ends:
+            return math.ceil(self._frames(seconds - TOLERANCE)) - 1
+        return math.floor(self._frames(seconds + TOLERANCE))
+
+    def _frames(self, seconds: float) -> float:
+        return round((seconds - self.timing.start_s) * self.timing.fps, 6)
 
 
 def read(path: Path, frames_per_row: float = 1, timing: Timing | None = None) -> Source:
@@ -143,6 +158,8 @@ def read(path: Path, frames_per_row: float = 1, timing: Timing | None = None) ->
     or another form.
     """
     timing = timing or Timing()
+    if exchanged := files(path):
+        return _of_programs(path, exchanged, timing)
     data = tables.load(path)
     sheets = tables.sheets(path, data)
     if sheets is None:
@@ -176,6 +193,43 @@ def _plain(table: Table, path: Path, timing: Timing) -> Source:
     rows, published, in_seconds, guesses = plain_table(table, path, timing.fps)
     when = timing if in_seconds else None
     return Source(path, rows, plain=not published, timing=when, guesses=tuple(guesses))
+
+
+def files(path: Path) -> list[Path]:
+    """The files of ELAN and of BIDS events that an annotation is: itself, or those in a folder; none of a table."""
+    within = [path]
+    if path.is_dir():
+        found = (Path(where, name) for where, _, names in os.walk(path) for name in names)
+        within = sorted(one for one in found if not any(map(hidden, one.relative_to(path).parts)))
+    by_ending = (one for one in within if one.suffix.lower() in ANNOTATIONS and one.is_file())
+    return [one for one in by_ending if _is_elans(one) or bids.is_events(one)]
+
+
+def _is_elans(file: Path) -> bool:
+    return file.suffix.lower() == elan.ENDING
+
+
+def _of_programs(path: Path, exchanged: list[Path], timing: Timing) -> Source:
+    """Their rows, numbered from 1 over all files; one that is not named within is named by its file."""
+    rows, others = [], {}
+    for file in exchanged:
+        found, left = (elan if _is_elans(file) else bids).read(file)
+        folder = file.relative_to(path).parts[0] if file.parent not in (path, path.parent) else ""
+        rows += [{"said": True, "folder": folder, **row} for row in found]
+        others |= dict.fromkeys(left)
+    if not rows:
+        raise InputError(
+            f"{path}: nothing in it is of a tier or trial type macro or micro; there are "
+            f"{listed(others) or 'none'}: rename them"
+        )
+    for number, row in enumerate(rows, start=1):
+        row["source_row"] = number
+        for name in ("subject", "video", "folder"):
+            row[name] = row[name] and video_name(Path(row[name]))
+    guesses = [Guess("not_read", "tiers", listed(others), "passed over")] if others else []
+    return Source(
+        path, pd.DataFrame(rows), plain=True, timing=timing, ends=True, guesses=tuple(guesses)
+    )
 
 
 def subjects(path: Path) -> dict[str, str]:

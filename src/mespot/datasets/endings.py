@@ -19,6 +19,8 @@ VIDEOS |= {".mxf", ".gxf", ".mpg", ".mpeg", ".mpe", ".mpv", ".m1v", ".m2v", ".vo
 VIDEOS |= {".vro", ".mod", ".tod", ".ts", ".mts", ".m2t", ".m2ts", ".trp", ".dv", ".h264"}
 VIDEOS |= {".264", ".avc", ".h265", ".265", ".hevc", ".av1", ".obu", ".y4m", ".mjpeg"}
 VIDEOS |= {".mjpg"}
+# Of a folder of annotations, as ELAN writes them or as events of BIDS.
+ANNOTATIONS = {".eaf", ".tsv"}
 # Of a download that goes on.
 UNFINISHED = {".part", ".partial", ".crdownload", ".download", ".opdownload", ".filepart"}
 UNFINISHED |= {".aria2", ".tmp"}

@@ -96,7 +96,10 @@ def load(path: Path) -> bytes:
             f"{path}: no such annotation file; name the dataset's spreadsheet or CSV"
         ) from None
     except OSError as error:
-        raise unreadable(path, f"{error.strerror}; name the spreadsheet or CSV") from None
+        raise unreadable(
+            path,
+            f"{error.strerror}; name the spreadsheet or CSV, or a folder of .eaf or events .tsv files",
+        ) from None
 
 
 def sheets(path: Path, data: bytes) -> list[Sheet] | None:

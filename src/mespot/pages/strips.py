@@ -7,7 +7,6 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from matplotlib.colors import hsv_to_rgb
 from PIL import Image, ImageDraw
 
 from mespot import store, video
@@ -62,9 +61,10 @@ def wheel(flow: np.ndarray) -> np.ndarray:
 
     A length of 1 or more is the full colour; to the right red, downwards green.
     """
-    size = np.hypot(*flow).clip(0, 1)
-    hue = np.arctan2(flow[1], flow[0]) / (2 * np.pi) % 1
-    return np.rint(255 * hsv_to_rgb(np.stack([hue, size, np.ones_like(size)], -1))).astype(np.uint8)
+    size = np.rint(255 * np.hypot(*flow).clip(0, 1))
+    hue = np.rint(255 * (np.arctan2(flow[1], flow[0]) / (2 * np.pi) % 1))
+    coloured = np.stack([hue, size, np.full_like(size, 255)], -1).astype(np.uint8)
+    return np.asarray(Image.fromarray(coloured, mode="HSV").convert("RGB"))
 
 
 def sheet(face: np.ndarray, points: np.ndarray, feature: Feature, frame: int, path: Path) -> None:
