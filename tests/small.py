@@ -41,6 +41,7 @@ score --annotation d/annotation.csv --intervals d/rule/intervals.csv --protocol 
 aggregate --score d/rule/score.json --results . --out summary.csv
 report --results . --shown d/rule --summary summary.csv --out report/index.html
 report-own --features features.h5 --intervals own/intervals.csv --not-counted own/not_counted.csv --lanes own/lanes.csv --curves own/curves.h5 --aligned align --about test --out own/report/index.html
+overlay --source demo/face --align align/face.h5 --landmarks landmarks/face.h5 --flow flow/face.h5 --features features.h5 --intervals own/intervals.csv --curves own/curves.h5 --video face --out own/overlay/face.mp4 --decode-settings '{{"to_s": 0.4}}' --roi-settings '{ROI}'
 """.strip().splitlines()
 ]
 

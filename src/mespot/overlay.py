@@ -99,12 +99,18 @@ def overlay(
     motion = moved_by(feature, curves)
     spotted = _of_video(files.intervals, video, [*NEEDED, "score", "regions"])
     annotated = _of_video(files.annotation, video, NEEDED)
-    shown = Shown(source, reading.model_copy(update={"align": None}), first)
+    reading = reading.model_copy(update={"align": None})
     with store.read(files.flow) as flow, replacing(out) as temporary:
         face = Face(files, flow, feature, regions, motion)
         strip = Strip(feature, face.frames, curves, motion, spotted, annotated)
-        frames = progress(drawn(shown, face, strip), f"overlay {video}", len(face.frames))
-        film(temporary, frames, feature.fps)
+        while True:
+            shown = Shown(source, reading, first)
+            frames = progress(drawn(shown, face, strip), f"overlay {video}", len(face.frames))
+            film(temporary, frames, feature.fps)
+            if face.scale == shown.scale:
+                break
+            # Where pictures change their size only the last tells how `decode` shrank them.
+            face.scale = shown.scale
 
 
 def _of_video(path: Path | None, video: str, columns: Iterable[str]) -> list[dict[str, Any]]:
@@ -166,19 +172,14 @@ def drawn(shown: Shown, face: Face, strip: Strip) -> Iterator[np.ndarray]:
             raise other
         if canvas is None:
             height, width = picture.shape[:2]
-            below, scale = height + height % 2, shown.scale
+            below, face.scale = height + height % 2, face.scale or shown.scale
             canvas = np.zeros(
                 (below + strip.height, max(width + width % 2, SMALLEST // 2), 3), np.uint8
-            )
-        if shown.scale != scale:
-            raise InputError(
-                f"{shown.source}: its pictures change their size at frame {shown.numbers[t]}: nothing is "
-                "drawn on such a video; export it at one size"
             )
         on = canvas[:height, :width]
         on[:] = picture if picture.ndim == 3 else picture[:, :, None]
         if face.seen[t]:
-            face.draw(on, t, scale)
+            face.draw(on, t)
         _write(on, [*strip.running(t), *[LEFT_OUT] * (not face.seen[t])])
         strip.draw(canvas[below:], t)
         yield canvas
@@ -207,14 +208,14 @@ class Face:
             self.transforms = store.array(file, "transform", np.floating, n, 2, 3)
             self.frames = store.array(file, CLOCK, np.integer, n)
             repeat = store.array(file, "repeat", np.bool_, n)
-            self.decoded = np.array(
-                store.attribute(file, "decoded_scale", tuple[PositiveFloat, PositiveFloat])
-            )
+            decoded = store.attribute(file, "decoded_scale", tuple[PositiveFloat, PositiveFloat])
         if not (np.linalg.det(self.transforms[:, :, :2]) > 0).all():
             raise damaged(files.align, "it has frames that are no crops")
         with store.read(files.landmarks) as file:
             self.points = store.array(file, "points", np.floating, n, 68, 2).astype(float)
             self.inter_ocular = store.attribute(file, "inter_ocular", PositiveFloat)
+        # Px for one of the source: as it was decoded, and as it is drawn, once that is known.
+        self.decoded, self.scale = np.array(decoded), None
         of_set = regions.sets[regions.set].values()
         self.boxes = np.stack([box(self.points, one, self.inter_ocular) for one in of_set], 1)
         self.flow = store.rows(flow, "flow", np.int16, n - 1, 2, SIDES, SIDES)
@@ -224,9 +225,9 @@ class Face:
         self.row, self.among = new.repeat(length), length.repeat(length)
         self.motion, self.fps, self.seen = motion, feature.fps, feature.seen
 
-    def draw(self, picture: np.ndarray, t: int, scale: tuple[float, float]) -> None:
-        """Draw frame t's on the source's `picture` (H, W, 3), `scale` px of it for one of the source."""
-        zoom = np.array(scale) / self.decoded
+    def draw(self, picture: np.ndarray, t: int) -> None:
+        """Draw frame t's on the source's `picture` (H, W, 3)."""
+        zoom = np.array(self.scale) / self.decoded
         back = compose(np.column_stack([np.diag(zoom), (zoom - 1) / 2]), invert(self.transforms[t]))
         unit = self.inter_ocular * math.sqrt(np.linalg.det(back[:, :2]))
         thick = max(1, round(unit / 90))
