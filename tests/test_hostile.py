@@ -43,6 +43,7 @@ from mespot import (
     fingerprints,
     landmarks,
     mdmo,
+    overlay,
     own,
     report,
     roi,
@@ -67,6 +68,7 @@ from mespot.networks.auw_gcn import AUWGCN
 from mespot.pages import own as page
 from mespot.settings import (
     STAGES,
+    Decode,
     Features,
     Landmarks,
     Mdmo,
@@ -238,6 +240,15 @@ def page_of(folder: Path, **files: Path) -> None:
     page.report_own(paths["features"], of_spot, folder, "about", folder / "out" / "index.html")
 
 
+def film_of(folder: Path, **files: Path) -> None:
+    names = ("align.h5", "landmarks.h5", "flow.h5", "features.h5", "intervals.csv", "curves.h5")
+    paths = {name.split(".")[0]: folder / name for name in names} | files
+    out = folder / "out" / "film.mp4"
+    overlay.overlay(
+        folder / "decode.mkv", "v1", overlay.Files(**paths), out, Decode(fps=30), REGIONS
+    )
+
+
 def spot_by(path: Path, folder: Path) -> None:
     stored = feature_store.load(folder / "net" / "features.h5")
     list(by_networks(stored, [path], "auw_gcn", None, Spot()))
@@ -293,6 +304,9 @@ HDF5 = {
         "evaluation.h5", lambda p, f: spot_in_two_stages(f / "net" / "multiscale.pt", p, f)
     ),
     "page of curves": Reader("curves.h5", lambda p, f: page_of(f, curves=p)),
+    "film of align": Reader("align.h5", lambda p, f: film_of(f, align=p)),
+    "film of landmarks": Reader("landmarks.h5", lambda p, f: film_of(f, landmarks=p)),
+    "film of flow": Reader("flow.h5", lambda p, f: film_of(f, flow=p)),
     "a source's fingerprint": Reader(
         "align.h5", lambda p, f: fingerprints._made_of(p, f / "config.yaml")
     ),
@@ -315,6 +329,7 @@ MODELS = {
 TABLES = {
     "intervals": Reader("intervals.csv", lambda p, _: load_intervals(p)),
     "page of intervals": Reader("intervals.csv", lambda p, f: page_of(f, intervals=p)),
+    "film of intervals": Reader("intervals.csv", lambda p, f: film_of(f, intervals=p)),
     "page of lanes": Reader("lanes.csv", lambda p, f: page_of(f, lanes=p)),
     "selection": Reader("selection.csv", lambda p, _: read_selection(p)),
     "headline": Reader("summary.csv", lambda p, _: aggregate.headline(p, "strict")),

@@ -6,6 +6,7 @@ them the curves, the intervals and a cursor. Frame t of it is frame t of everyth
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -55,6 +56,7 @@ LEFT_OUT = ("left out: no face, a covered one or one turned away", GREY)
 PAGE = 30.0
 READOUT, CURVES, LANE, TICKS = 28, 64, 18, 20
 GUTTER, MARGIN = 52, 12
+TOGETHER = 16  # pictures after which memory is given back
 SHIFT = 4  # OpenCV draws by 1/16 px
 EDGES = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
 
@@ -154,6 +156,18 @@ def film(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
 class Shown(Kept):
     """A source in its own colours, as large as it is drawn."""
 
+    def pictures(self) -> Iterator[np.ndarray]:
+        # PyAV's frames refer to themselves once they were asked how they are turned: of 4K, Python lets
+        # 3 GB of them gather. What is there already need not be looked through each time.
+        gc.freeze()
+        try:
+            for t, picture in enumerate(super().pictures()):
+                if t % TOGETHER == 0:
+                    gc.collect()
+                yield picture
+        finally:
+            gc.unfreeze()
+
     def _smaller(self) -> float:
         for shown in self._timed(silent):
             width, height = shown.picture.size
@@ -164,7 +178,7 @@ class Shown(Kept):
 def drawn(shown: Shown, face: Face, strip: Strip) -> Iterator[np.ndarray]:
     """Frames (H, W, 3) RGB, of even sides; one array, drawn in again and again. Raises InputError."""
     other = InputError(
-        f"{shown.source}: it has other frames than those that were aligned; decode and align it again"
+        f"{shown.source}: it has other frames than {face.path} tells of; decode and align it again"
     )
     canvas, t = None, -1
     for t, picture in enumerate(shown.pictures()):
@@ -203,7 +217,7 @@ class Face:
     def __init__(
         self, files: Files, flow: h5py.File, feature: Feature, regions: Roi, motion: np.ndarray
     ) -> None:
-        n = len(feature.valid) + 1
+        n, self.path = len(feature.valid) + 1, files.align
         with store.read(files.align) as file:
             self.transforms = store.array(file, "transform", np.floating, n, 2, 3)
             self.frames = store.array(file, CLOCK, np.integer, n)
@@ -229,7 +243,7 @@ class Face:
         """Draw frame t's on the source's `picture` (H, W, 3)."""
         zoom = np.array(self.scale) / self.decoded
         back = compose(np.column_stack([np.diag(zoom), (zoom - 1) / 2]), invert(self.transforms[t]))
-        unit = self.inter_ocular * math.sqrt(np.linalg.det(back[:, :2]))
+        unit = min(self.inter_ocular * math.sqrt(np.linalg.det(back[:, :2])), LARGEST)
         thick = max(1, round(unit / 90))
         if t < len(self.row):
             for start, by in zip(*self.arrows(t), strict=True):
@@ -238,7 +252,7 @@ class Face:
                     cv2.arrowedLine(picture, *ends.tolist(), colour, width, cv2.LINE_AA, SHIFT, 0.3)
         for corners, far in zip(self.boxes[t], self.motion[t], strict=True):
             # Ends are inclusive, and px count from their centres.
-            quad = moved(back, corners[[[0, 1], [2, 1], [2, 3], [0, 3]]] + EDGES)
+            quad = held(moved(back, corners[[[0, 1], [2, 1], [2, 3], [0, 3]]] + EDGES))
             _draw_region(picture, quad, min(far / TOP, 1.0), thick)
         for x, y in fixed(moved(back, self.points[t])).tolist():
             radius = round(max(1.3, unit / 60) * 2**SHIFT)
@@ -254,7 +268,7 @@ class Face:
         motion *= store.FLOW_UNIT / self.among[t]
         points = self.points[t]
         forehead = points[17:27] + 0.25 * (points[27] - points[8])
-        outline = cv2.convexHull(np.float32([*points, *forehead]))[:, 0]
+        outline = cv2.convexHull(np.float32(held([*points, *forehead])))[:, 0]
         outline = fixed((outline + 0.5) * cells / size - 0.5)
         inside = cv2.fillConvexPoly(np.zeros(cells[::-1], np.uint8), outline, 1, shift=SHIFT)
         speed = np.linalg.norm(motion, axis=2) * self.fps / self.inter_ocular
@@ -403,6 +417,10 @@ def paste(onto: np.ndarray, picture: np.ndarray, x: int, y: int) -> None:
 
 
 def fixed(points: np.ndarray) -> np.ndarray:
-    """Points (N, 2) px as OpenCV takes them with SHIFT; those far outside are held."""
-    held = np.nan_to_num(points).clip(-4 * LARGEST, 4 * LARGEST)
-    return np.rint(held * 2**SHIFT).astype(np.int32)
+    """Points (N, 2) px as OpenCV takes them with SHIFT."""
+    return np.rint(held(points) * 2**SHIFT).astype(np.int32)
+
+
+def held(points: np.ndarray) -> np.ndarray:
+    """Points (N, 2) px; those far outside of any picture are held there."""
+    return np.nan_to_num(points).clip(-4 * LARGEST, 4 * LARGEST)
