@@ -64,6 +64,7 @@ include: "workflow/rules/spot.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/aggregate.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/overlay.smk"
 
 
 watch = Watch(workflow, R)

@@ -39,6 +39,7 @@ STAGES = [
     "score",
     "aggregate",
     "report",
+    "overlay",
 ]
 # Another value of each key that is no number, or several together that make sense.
 OTHER = {
@@ -48,6 +49,7 @@ OTHER = {
     "own.from": 0.5,
     "own.to": 2,
     "own.frames_fps": 25,
+    "own.overlay": False,
     "demo.size": [160, 160],
     "demo.distractors": ["blink"],
     "decode.damaged": "leave_out",
@@ -111,6 +113,7 @@ def finished_config(folder: Path) -> dict[str, Any]:
     """Every kind of dataset, methods that train, one of two stages, and one that does not, each way of choosing."""
     return {
         "results": str(folder / "results"),
+        "own": {"overlay": True},
         "demo": {"subjects": 3},
         "select": {"policies": ["last", "inner"]},
         "datasets": {
@@ -334,7 +337,7 @@ while [ $# -gt 1 ]; do
   case $1 in
     --out*|--epochs|--history|--as-given|--audit|--not-counted|--lanes|--truth|--subjects)
       [ "$stage $1" = "select --epochs" ] || [ "$stage $1" = "aggregate --subjects" ] || [ "$stage $1" = "score --as-given" ] || [ "$stage $1" = "select --as-given" ] || : > "$2" ;;
-    --curves) : > "$2" ;;
+    --curves) [ "$stage" = overlay ] || : > "$2" ;;
     --frames) mkdir -p "$2" && : > "$2/1.png" ;;
   esac
   case "$stage $1" in

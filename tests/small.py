@@ -42,6 +42,7 @@ score --annotation d/annotation.csv --intervals d/rule/intervals.csv --protocol 
 aggregate --score d/rule/score.json --subjects d/rule/subjects.csv --results . --out summary.csv
 report --results . --shown d/rule --summary summary.csv --out report/index.html
 report --results . --shown own/rule --about test --out own/report/index.html
+overlay --source demo/face --align align/face.h5 --landmarks landmarks/face.h5 --flow flow/face.h5 --features features.h5 --intervals own/rule/intervals.csv --curves own/rule/curves.h5 --video face --out own/overlay/face.mp4 --decode-settings '{{"to_s": 0.4}}' --roi-settings '{ROI}'
 """.strip().splitlines()
 ]
 

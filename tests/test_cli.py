@@ -52,7 +52,11 @@ def test_failure_is_written_and_passed_on_under_keep_going(tmp_path, monkeypatch
     assert run("decode", "--source", tmp_path / "none.mp4", "--out", decoded).exit_code == 0
     assert run("align", "--decoded", decoded, "--out-video", video, "--out", h5).exit_code == 0
     assert run("landmarks", "--aligned", video, "--align", h5, "--out", points).exit_code == 0
-    for path in (decoded, video, h5, points):
+    films, others = tmp_path / "o.mp4", ("flow", "features", "intervals", "curves")
+    given = [word for name in others for word in (f"--{name}", tmp_path / name)]
+    given += ["--source", tmp_path / "none.mp4", "--align", h5, "--landmarks", points]
+    assert run("overlay", *given, "--video", "none", "--out", films).exit_code == 0
+    for path in (decoded, video, h5, points, films):
         assert errors.failure(path).endswith("none.mp4: no such video file or folder of frames")
 
 
@@ -94,6 +98,7 @@ def test_stages_import_what_they_need_alone(tmp_path, monkeypatch):
         "mdmo": "cv2",
         "check annotation annotation-join features-export": "pandas",
         "spot curves intervals-export score aggregate report": "pandas",
+        "overlay": "pandas cv2 dlib",
     }
     needs = {
         stage: set(loads.split()) for stages, loads in needs.items() for stage in stages.split()

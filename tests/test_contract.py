@@ -15,6 +15,8 @@ from mespot import rerun
 from mespot.errors import InputError
 from mespot.why import why
 
+# Nobody asked for a video to watch.
+RUN = {*STAGES} - {"overlay"}
 # From the first that runs again on, in the order of the stages; `check` stands apart.
 TRAINED = ["train", "select", "evaluate", "spot", "score", "aggregate", "report"]
 
@@ -51,10 +53,10 @@ def edited(tmp_path) -> Iterator[Callable[[str, str], Path]]:
 
 FROM_ROI = after("roi")
 OF_MODULES = {
-    "demo.py": {*STAGES} - {"check"},
+    "demo.py": RUN - {"check"},
     "check.py": {"check"},
-    "decode.py": {*STAGES} - {"demo", "check"},
-    "align.py": {*STAGES} - {"demo", "check"},
+    "decode.py": RUN - {"demo", "check"},
+    "align.py": RUN - {"demo", "check"},
     "landmarks.py": after("landmarks"),
     "flow.py": FROM_ROI | {"flow"},
     "roi.py": FROM_ROI,
@@ -76,10 +78,11 @@ OF_MODULES = {
     "spotting/two_stage.py": set(TRAINED) - {"train", "select"},
     "spotting/displacement.py": set(TRAINED) - {"train"},
     "networks/auw_gcn.py": set(TRAINED),
-    "frames.py": {*STAGES} - {"demo"},
-    "faces/dlib.py": {*STAGES} - {"check"},
-    "stretches.py": {*STAGES} - {"demo", "check"},
-    "store.py": {*STAGES},
+    "frames.py": RUN - {"demo"},
+    "faces/dlib.py": RUN - {"check"},
+    "stretches.py": RUN - {"demo", "check"},
+    "store.py": RUN,
+    "overlay.py": set(),
     # No stage's.
     "outcome.py": set(),
     "plan.py": set(),
@@ -94,6 +97,16 @@ def test_an_edit_runs_the_stages_whose_code_it_is(finished, edited):
     wanted = [Run(finished.of({}), edited(module, text)) for module, text in added.items()]
     found = [set(stages) for stages in would_run(wanted, finished)]
     assert dict(zip(added, found, strict=True)) == OF_MODULES
+
+
+def test_a_video_to_watch_is_drawn_again_for_its_own_code_and_what_was_spotted(finished, edited):
+    own = finished.own({})
+    wanted = [
+        Run(own),
+        *(Run(own, edited(name, "\nEDITED = 1\n")) for name in ("overlay.py", "spot.py")),
+    ]
+    found = [set(stages) for stages in would_run(wanted, finished)]
+    assert found == [set(), {"overlay"}, {"spot", "report", "overlay"}]
 
 
 def test_a_comment_runs_nothing(finished, edited):
@@ -122,7 +135,7 @@ def of_video(stages: dict[str, list[str]]) -> set[str]:
     return {line.partition("video=")[2] for line in [*stages["decode"], *stages["mdmo"]]}
 
 
-PREPARED = {*STAGES} - {"demo"}
+PREPARED = RUN - {"demo"}
 
 
 @pytest.mark.usefixtures("undone")

@@ -43,6 +43,7 @@ from mespot import (
     fingerprints,
     landmarks,
     mdmo,
+    overlay,
     own,
     report,
     roi,
@@ -69,6 +70,7 @@ from mespot.networks import checkpoints, trained
 from mespot.networks.auw_gcn import AUWGCN
 from mespot.settings import (
     STAGES,
+    Decode,
     Features,
     Landmarks,
     Mdmo,
@@ -244,6 +246,15 @@ def page_of(folder: Path, damaged: Path) -> None:
     report.report(results, ["d/rule"], None, folder / "out" / "index.html", Report())
 
 
+def film_of(folder: Path, **files: Path) -> None:
+    names = ("align.h5", "landmarks.h5", "flow.h5", "features.h5", "intervals.csv", "curves.h5")
+    paths = {name.split(".")[0]: folder / name for name in names} | files
+    out = folder / "out" / "film.mp4"
+    overlay.overlay(
+        folder / "decode.mkv", "v1", overlay.Files(**paths), out, Decode(fps=30), REGIONS
+    )
+
+
 def spot_by(path: Path, folder: Path) -> None:
     stored = feature_store.load(folder / "net" / "features.h5")
     list(by_networks(stored, [path], "auw_gcn", None, Spot()))
@@ -301,6 +312,9 @@ HDF5 = {
     "page of curves": Reader("curves.h5", lambda p, f: page_of(f, p)),
     "page of landmarks": Reader("landmarks.h5", lambda p, f: page_of(f, p)),
     "page of flow": Reader("flow.h5", lambda p, f: page_of(f, p)),
+    "film of align": Reader("align.h5", lambda p, f: film_of(f, align=p)),
+    "film of landmarks": Reader("landmarks.h5", lambda p, f: film_of(f, landmarks=p)),
+    "film of flow": Reader("flow.h5", lambda p, f: film_of(f, flow=p)),
     "a source's fingerprint": Reader(
         "align.h5", lambda p, f: fingerprints._made_of(p, f / "config.yaml")
     ),
@@ -324,6 +338,7 @@ TABLES = {
     "intervals": Reader("intervals.csv", lambda p, _: load_intervals(p)),
     "page of intervals": Reader("intervals.csv", lambda p, f: page_of(f, p)),
     "page of lanes": Reader("lanes.csv", lambda p, f: page_of(f, p)),
+    "film of intervals": Reader("intervals.csv", lambda p, f: film_of(f, intervals=p)),
     "selection": Reader("selection.csv", lambda p, _: read_selection(p)),
     "headline": Reader("summary.csv", lambda p, _: aggregate.headline(p, "strict")),
     "page of the summary": Reader(

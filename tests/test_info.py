@@ -67,7 +67,7 @@ def test_every_output_names_its_command_and_all_is_the_same_now(made):
             "report/index.html",
         ),
         *("report/videos", "report/videos/d_v0.js", "own/report/videos"),
-        *("published", "exported.pt", "elan"),
+        *("published", "exported.pt", "elan", "own/overlay/face.mp4"),
     ]
     of = {
         "demo/face/img001.jpg": "demo/face",

@@ -245,7 +245,32 @@ def test_videos_of_ones_own(ask, tmp_path):
                    "own.method": "mespot", "own.dataset": "toy",
                    "select.policies": ["oracle", "inner"]})  # fmt: skip
     assert trained.own_run() == "mespot/cross/toy/inner"
+    watched = ask({"video": str(tmp_path / "mine" / "anna"), "own.overlay": True})
+    assert below(watched, watched.asked())[2:] == [
+        f"anna/displacement/overlay/anna_{name}.mp4" for name in ("one", "two")
+    ]
     assert ask().own_run() == "none"
+
+
+def test_what_a_video_to_watch_is_drawn_from(ask, tmp_path):
+    """Of a joined dataset the files and settings of the part that the video was prepared in."""
+    both = {"layout": "joined", "of": ["mine", "toy"]}
+    mine = ask.mine | {"fps": 25, "settings": {"decode": {"damaged": "leave_out"}}}
+    plan = ask(None, mine=mine, toy=ask.demo, both=both)
+    assert plan.prepared("flow", "both", "anna_one") == f"{plan.results}/mine/flow/anna_one.h5"
+    reading = json.loads(plan.preparing("decode", "both", "anna_one"))
+    assert (reading["fps"], reading["damaged"], "align" in reading) == (25, "leave_out", False)
+    toy = min(plan.videos("toy"))
+    assert plan.part("both", toy) == "toy"
+    assert json.loads(plan.preparing("decode", "both", toy))["damaged"] == "error"
+    with pytest.raises(InputError, match="both has no video nobody"):
+        plan.prepared("flow", "both", "nobody")
+    (tmp_path / "f" / "samm_006").mkdir(parents=True)
+    (tmp_path / "f" / "samm_006" / "samm_006_1_0000.npz").write_bytes(b"")
+    features = {"layout": "features", "root": str(tmp_path / "f")}
+    plan = ask(None, mine=ask.mine, theirs=features)
+    with pytest.raises(InputError, match="theirs: published features; there are no pictures"):
+        plan.part("theirs", "samm_006_1")
 
 
 def test_what_a_job_is_given_changes_with_what_it_goes_by_alone(ask):

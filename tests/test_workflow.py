@@ -257,7 +257,7 @@ def test_own_video_is_spotted_with_the_trained_model(finished, tmp_path):
             cv2.imwrite(str(folder / f"{t}.png"), frame[..., ::-1])
     config = finished.config | {
         "video": str(folder),
-        "own": {"dataset": "color", "method": "mespot"},
+        "own": {"dataset": "color", "method": "mespot", "overlay": True},
     }
     done = finished.run(config=config)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -265,7 +265,21 @@ def test_own_video_is_spotted_with_the_trained_model(finished, tmp_path):
     intervals = pd.read_csv(where / "mespot" / "cross" / "color" / "intervals.csv")
     assert list(intervals) == INTERVAL_COLUMNS
     assert len(list((where / "report" / "pictures").glob("*.png"))) == 1
+    watched = where / "mespot" / "cross" / "color" / "overlay" / "my_video_1.mp4"
+    assert cv2.VideoCapture(str(watched)).get(cv2.CAP_PROP_FRAME_COUNT) == 40
     assert finished.would_run() == set(), "spotting in a video must leave the demo as it is"
+
+
+def test_a_video_of_a_dataset_is_drawn_on_demand(finished):
+    """With what is annotated; nothing is prepared again for it."""
+    name = min(path.stem for path in (finished.results / "grey" / "align").glob("*.h5"))
+    drawn = finished.results / "grey" / "displacement" / "overlay" / f"{name}.mp4"
+    done = finished.run(str(drawn))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.findall(r"^(?:local)?rule (\w+):", done.stderr, re.M) == ["overlay"]
+    assert cv2.VideoCapture(str(drawn)).get(cv2.CAP_PROP_FRAME_COUNT) == 100
+    assert "../../annotation.csv" in record(drawn)["inputs"]
+    assert finished.would_run() == set()
 
 
 def test_bad_videos_cost_only_themselves(tmp_path):

@@ -93,6 +93,13 @@ def test_a_folder_of_videos_from_its_first_run_to_its_last(tmp_path):
     assert sorted(pd.read_csv(where / "displacement" / "intervals.csv")["video"].unique()) == videos
     assert (where / "report" / "index.html").read_text().split() == videos
 
+    # Videos to watch: one by its name, or all.
+    drawn = where / "displacement" / "overlay"
+    assert spotting.would_run(None, str(drawn / "new.mp4")) == {"overlay"}
+    done = spotting.run(config={"own": {"overlay": True}})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {path.stem for path in drawn.glob("*.mp4")} == {*videos}
+
     # One less and nothing more.
     (spotting.videos / "new.mov").unlink()
     assert spotting.would_run() == {"features", "spot", "report_own"}

@@ -63,9 +63,10 @@ def command(name: str, per_video: bool = False, folder: str | None = None) -> Ca
         def run(**arguments) -> None:
             outputs = [arguments[flag] for flag in arguments if flag in written and arguments[flag]]
             inputs, options = given(arguments, written)
-            if per_video and "source" not in arguments:  # what a user gives is nobody's output
+            if per_video:
                 for path in inputs:
-                    message = errors.failure(path) if path.is_file() else None
+                    output = path != arguments.get("source") and path.is_file()
+                    message = errors.failure(path) if output else None
                     if message:
                         errors.write_failure(message, outputs)
                         print(f"mespot {name}: passed on: {message}", file=sys.stderr)
@@ -458,6 +459,33 @@ def _intervals_export(
     from mespot.exchange.export import export_intervals
 
     export_intervals(intervals, format, out, features, fps, media)
+
+
+@command("overlay", per_video=True)
+def _overlay(
+    source: In,
+    align: In,
+    landmarks: In,
+    flow: In,
+    features: In,
+    intervals: In,
+    curves: In,
+    video: Word,
+    out: Out,
+    annotation: Annotated[Path | None, typer.Option(help="of the video's dataset")] = None,
+    first_frame: Annotated[
+        int | None, typer.Option(help="number that a folder's frames must begin with")
+    ] = None,
+    decode_settings: Settings = "{}",
+    roi_settings: Settings = "{}",
+) -> None:
+    """A video to watch: the source with landmarks, regions, flow, curves and intervals, as H.264."""
+    from mespot.overlay import Files, overlay
+    from mespot.settings import Decode, Roi
+
+    files = Files(align, landmarks, flow, features, intervals, curves, annotation)
+    reading = Decode.parse(decode_settings, unread=("align",))
+    overlay(source, video, files, out, reading, Roi.parse(roi_settings), first_frame)
 
 
 @command("score")

@@ -47,8 +47,8 @@ def print_error(plan: Plan, logs: Iterable[str]) -> None:
 
 def failures(plan: Plan) -> list[str]:
     """A line for each video that failed."""
-    records = (Path(file) for name in plan.config.datasets for file in plan.of_videos(name, "mdmo"))
-    return own.failures(records).splitlines()
+    files = [file for name in plan.config.datasets for file in plan.of_videos(name, "mdmo")]
+    return own.failures(map(Path, [*files, *plan.own_overlays()])).splitlines()
 
 
 def _said_by_jobs(plan: Plan, logs: Iterable[str]) -> Iterator[str]:

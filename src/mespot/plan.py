@@ -441,7 +441,7 @@ class Plan:
         Raises InputError where there is nothing to score.
         """
         if self.config.video:
-            return self.own_results()
+            return [*self.own_results(), *self.own_overlays()]
         if not self.scores():
             nothing = (
                 "no dataset has an annotation: nothing to score; name one (docs/datasets.md), or spot in a "
@@ -482,6 +482,31 @@ class Plan:
         """What spotting in one's own video gives: intervals and page."""
         where = f"{self.results}/{self.config.own_name}"
         return [f"{where}/{self.own_run()}/intervals.csv", f"{where}/report/index.html"]
+
+    def own_overlays(self) -> list[str]:
+        """One's own videos, drawn, if that is wished."""
+        config = self.config
+        if not (config.video and config.own.overlay):
+            return []
+        where = f"{self.results}/{config.own_name}/{self.own_run()}/overlay"
+        return [f"{where}/{video}.mp4" for video in self.videos(config.own_name)]
+
+    def prepared(self, stage: str, dataset: str, video: str, **_: str) -> str:
+        """A stage's file of a video. Raises InputError."""
+        return f"{self.results}/{self.part(dataset, video)}/{stage}/{video}.h5"
+
+    def preparing(self, stage: str, dataset: str, video: str, **_: str) -> str:
+        """The settings by which a video was prepared, as JSON; of `decode` those of reading it alone."""
+        part = self.part(dataset, video)
+        return self.stage(stage, without=("align",), dataset=part, video=video)["config"]
+
+    def part(self, dataset: str, video: str) -> str:
+        """The dataset that a video is prepared in: itself, or of a joined one a part. Raises InputError."""
+        self.video(dataset, video)
+        part = next(one for one in self.config.parts(dataset) if video in self.videos(one))
+        if part in self.published:
+            raise InputError(f"{part}: published features; there are no pictures to draw on")
+        return part
 
     # --- what a job is given, by which Snakemake tells whether it must run again ------------------
 

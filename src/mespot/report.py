@@ -21,7 +21,7 @@ import pandas as pd
 from mespot import __version__, pages, provenance, store
 from mespot.aggregate import KINDS, POOLED, load_summary, whole
 from mespot.curves import of_video
-from mespot.errors import InputError
+from mespot.errors import InputError, failure
 from mespot.experiments import SPOTTED, Experiment, of_folder, spotted_in
 from mespot.feature_store import Feature, load, missing
 from mespot.intervals import INTERVALS, LANE_COLUMNS, TYPES, load_intervals, load_table
@@ -223,11 +223,15 @@ def _video(
             "left_out": round(float((~feature.valid).mean()), 4),
             "labelled": dataset.annotated is not None,
             "envelope": {run: sidecar.envelope(table, feature) for run, table in tables.items()},
-            "overlay": quote(os.path.relpath(film, out.parent)) if film.exists() else None,
+            "overlay": quote(os.path.relpath(film, out.parent)) if _whole(film) else None,
             **quality,
         }
     )
     return events
+
+
+def _whole(film: Path) -> bool:
+    return film.is_file() and failure(film) is None
 
 
 def _listed(

@@ -470,6 +470,7 @@ class Own(Settings):
     face: Literal["largest", "left", "right", "all"] = "largest"
     from_s: Annotated[float, Field(ge=0)] | None = Field(None, alias="from")
     to_s: Positive | None = Field(None, alias="to")
+    overlay: bool = False
     settings: dict[str, dict[str, Any]] = {"align": {"size": 128}}
 
     @model_validator(mode="after")

@@ -34,6 +34,7 @@ rule report_own:
         features=f"{R}/{{dataset}}/features.h5",
         spotted=plan.own_spotted(),
         faces=lambda wildcards: plan.faces(wildcards.dataset),
+        overlays=plan.own_overlays(),
     output:
         page=f"{R}/{{dataset}}/report/index.html",
         videos=directory(f"{R}/{{dataset}}/report/videos"),
