@@ -94,10 +94,10 @@ def test_a_record_holds_the_settings_complete_the_inputs_and_the_source(made):
     assert mdmo["versions"]["torch"] == torch.__version__.partition("+")[0]
     with store.read(made / "mdmo" / "face.h5") as file:
         assert mdmo["source"] == store.attribute(file, "source")
-    spotted = info.record(made / "own" / "intervals.csv")
+    spotted = info.record(made / "own" / "rule" / "intervals.csv")
     assert set(spotted["settings"]) == {"displacement", "lanes"}
     assert spotted["code"] == rerun.digest("spot", "spotting.displacement")
-    assert list(spotted["inputs"]) == ["../features.h5"]
+    assert list(spotted["inputs"]) == ["../../features.h5"]
     with store.read(made / "features.h5") as file:
         assert spotted["source"] == store.attribute(file, "source")
     train = info.record(made / "d" / "net" / "0" / "model.pt")
