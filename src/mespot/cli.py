@@ -544,7 +544,7 @@ def _report(
         list[str], typer.Option(help="DATASET/METHOD/..., whose intervals to show")
     ] = (),
     summary: Annotated[Path | None, typer.Option(help="the table of all scores")] = None,
-    figures: Annotated[Path | None, typer.Option(help="the list of figures")] = None,
+    figures: Annotated[list[Path], typer.Option(help="folder of figures")] = (),
     about: Annotated[str, typer.Option(help="what a page of one's own videos says first")] = "",
     settings: Settings = "{}",
 ) -> None:

@@ -6,7 +6,6 @@ it, in `videos/`, and is loaded when that video is opened: a page of 250 videos 
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -17,11 +16,12 @@ from urllib.parse import quote
 import h5py
 import numpy as np
 import pandas as pd
+from pydantic import BaseModel
 
 from mespot import __version__, pages, provenance, store
 from mespot.aggregate import KINDS, POOLED, load_summary, whole
 from mespot.curves import of_video
-from mespot.errors import InputError, failure
+from mespot.errors import InputError, failure, reading
 from mespot.experiments import SPOTTED, Experiment, of_folder, spotted_in
 from mespot.feature_store import Feature, load, missing
 from mespot.intervals import INTERVALS, LANE_COLUMNS, TYPES, load_intervals, load_table
@@ -29,9 +29,9 @@ from mespot.matches import matches
 from mespot.own import MUCH
 from mespot.pages import sidecar, strips
 from mespot.progress import progress
-from mespot.settings import Report
+from mespot.settings import Name, Report
 from mespot.spotting.lanes import LANES
-from mespot.store import replacing
+from mespot.store import parsed, replacing
 
 # The paper's Table 1 (macro, micro, overall), whose epochs are chosen on the left-out subject's labels.
 PAPER = {
@@ -67,6 +67,17 @@ class Run(NamedTuple):
     curves: h5py.File
 
 
+class Listed(BaseModel):
+    """What `figures.json` says of a figure."""
+
+    dataset: str
+    method: str
+    name: Name
+    title: str
+    caption: str
+    alt: str
+
+
 class Dataset(NamedTuple):
     """What is known of a dataset before its videos are looked at one by one."""
 
@@ -84,12 +95,13 @@ def report(
     out: Path,
     settings: Report,
     about: str = "",
-    figures: Path | None = None,
+    figures: Sequence[Path] = (),
 ) -> None:
     """Write the page `out` and, beside it, the folder `videos` with scripts and pictures.
 
     `shown` are folders below `results`, DATASET/METHOD/... (see `experiments`). `about` says what a page of
-    one's own videos begins with; `figures` is the list that the stage of that name wrote. Nothing is
+    one's own videos begins with; `figures` are folders of the
+    stage of that name. Nothing is
     loaded from elsewhere. Raises InputError for a file that is not there or lacks a column.
     """
     by_dataset: dict[str, list[str]] = {}
@@ -115,7 +127,7 @@ def report(
         index=index,
         table=_table(summary, settings.headline, shown) if summary else None,
         headline=settings.headline,
-        figures=_figures(figures),
+        figures=[one for folder in figures for one in _figures(folder, out.parent)],
         versions=_versions(results, shown),
         columns=INTERVALS,
         lanes=LANES,
@@ -384,8 +396,20 @@ def _with_interval(row: Mapping[str, Any], kind: str) -> dict[str, str]:
     }
 
 
-def _figures(path: Path | None) -> list[dict[str, str]]:
-    return [] if path is None else json.loads(path.read_text(encoding="utf-8"))
+def _figures(folder: Path, page: Path) -> list[dict[str, str]]:
+    """What the stage `figures` lists of a run's, with the run's name and where they are. Raises InputError."""
+    path = folder / "figures.json"
+    with reading(path):
+        listed = parsed(path.read_bytes(), list[Listed])
+    where = os.path.relpath(folder, page)
+    return [
+        {
+            **one,
+            "run": f"{one['dataset']}: {one['method']}",
+            "href": quote(f"{where}/{one['name']}"),
+        }
+        for one in (entry.model_dump() for entry in listed)
+    ]
 
 
 def _versions(results: Path, shown: Sequence[str]) -> dict[str, str]:
