@@ -49,9 +49,9 @@ TOP = 0.2
 CELL, STILL, AHEAD, FAR = 0.16, 0.15, 0.4, 0.3
 # Okabe and Ito's colours, told apart by colour-blind people too.
 COLOURS = {"macro": (0, 114, 178), "micro": (213, 94, 0)}
-POINT, ARROW, RESTS, MOVES = (240, 228, 66), (120, 255, 200), (225, 225, 225), (230, 30, 160)
+POINT, ARROW, RESTS, MOVES = (240, 228, 66), (120, 255, 200), (255, 255, 255), (230, 30, 160)
 INK, PALE, GREY, PAPER = (40, 40, 40), (215, 215, 215), (110, 110, 110), (255, 255, 255)
-LEFT_OUT = ("left out: no face, a covered one or one turned away", GREY)
+LEFT_OUT = ("left out: the face is not seen", GREY)
 # The strip under the pictures: seconds that it shows at most, and its parts in px.
 PAGE = 30.0
 READOUT, CURVES, LANE, TICKS = 28, 64, 18, 20
