@@ -6,6 +6,7 @@ and grey unless the face detector sees colour. Coding and reading the rest took 
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -37,6 +38,7 @@ FINER = 1.5
 PROBE, PROBED = 1.0, 60.0
 # How much the ratio of a picture's sides may differ from the first one's.
 SAME_SHAPE = 0.02
+TOGETHER = 16  # pictures after which memory is given back
 
 
 def decode(source: Path, out: Path, settings: Decode, first: int | None = None) -> None:
@@ -100,6 +102,18 @@ class Kept:
 
     def pictures(self) -> Iterator[np.ndarray]:
         """The frames at the working rate, (H, W) grey or (H, W, 3) RGB uint8."""
+        # PyAV's frames refer to themselves once they were asked how they are turned: of 4K, Python lets
+        # 3 GB of them gather. What is there already need not be looked through each time.
+        gc.freeze()
+        try:
+            for t, picture in enumerate(self._pictures()):
+                if t % TOGETHER == 0:
+                    gc.collect()
+                yield picture
+        finally:
+            gc.unfreeze()
+
+    def _pictures(self) -> Iterator[np.ndarray]:
         smaller = self._smaller()
         size = None
         for shown in resample(self._followed(), self.settings.fps, self.start, self.end):

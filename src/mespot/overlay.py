@@ -6,7 +6,6 @@ them the curves, the intervals and a cursor. Frame t of it is frame t of everyth
 
 from __future__ import annotations
 
-import gc
 import math
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -56,7 +55,6 @@ LEFT_OUT = ("left out: the face is not seen", GREY)
 PAGE = 30.0
 READOUT, CURVES, LANE, TICKS = 28, 64, 18, 20
 GUTTER, MARGIN = 52, 12
-TOGETHER = 16  # pictures after which memory is given back
 SHIFT = 4  # OpenCV draws by 1/16 px
 EDGES = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
 
@@ -155,18 +153,6 @@ def film(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
 
 class Shown(Kept):
     """A source in its own colours, as large as it is drawn."""
-
-    def pictures(self) -> Iterator[np.ndarray]:
-        # PyAV's frames refer to themselves once they were asked how they are turned: of 4K, Python lets
-        # 3 GB of them gather. What is there already need not be looked through each time.
-        gc.freeze()
-        try:
-            for t, picture in enumerate(super().pictures()):
-                if t % TOGETHER == 0:
-                    gc.collect()
-                yield picture
-        finally:
-            gc.unfreeze()
 
     def _smaller(self) -> float:
         for shown in self._timed(silent):
