@@ -62,7 +62,7 @@ UNTRAINED, TWO_STAGE = "displacement", "multiscale"
 STAGES_OF = {UNTRAINED: ("spot",), TWO_STAGE: ("train", "evaluate", "spot")}
 SECTIONS = {UNTRAINED: {"spot": UNTRAINED}, TWO_STAGE: {"train": TWO_STAGE, "spot": "two_stage"}}
 # What else lies in the results folder, and in a dataset's folder there.
-IN_RESULTS = {"logs", "benchmarks", "demo", "report", "summary.csv", "sources.json"}
+IN_RESULTS = {"logs", "benchmarks", "demo", "report", "figures", "summary.csv", "sources.json"}
 IN_A_DATASET = {"report", "features.h5", "faces.json", "check.csv", "annotation.csv"}
 IN_A_DATASET |= {"annotation_as_given.csv", "annotation_audit.csv", *PREPARE}
 # Those of one dataset's videos and folds, which `datasets.NAME.settings` may change.

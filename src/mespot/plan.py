@@ -31,6 +31,8 @@ OF_MESPOT = {
     "displacement": "spotting.displacement",
     "multiscale": "networks.multiscale",
 }
+# What a network's graph is called that is none, or no fixed one.
+NO_GRAPH = ("none", "learned")
 
 
 class Plan:
@@ -363,6 +365,24 @@ class Plan:
         start = self.settings("train", dataset, method_of(run)).start
         return [f"{self.results}/{start}/folds/{ALL}/model.pt"] if start else []
 
+    def histories(self, dataset: str, run: str, chosen: str) -> list[str]:
+        """The course of each fold's training; none of a run that trains nothing itself."""
+        if not self.trains_itself(run):
+            return []
+        folds = self.subjects(dataset)
+        return [f"{self.results}/{dataset}/{run}/folds/{fold}/history.csv" for fold in folds]
+
+    def model_with_graph(self, dataset: str, run: str, chosen: str) -> list[str]:
+        """The model of all subjects, where its network has a fixed graph."""
+        method = method_of(run)
+        if not self.trains_itself(run) or self.settings("train", dataset, method).graph in NO_GRAPH:
+            return []
+        return [f"{self.results}/{dataset}/{run}/folds/{ALL}/model.pt"]
+
+    def trains_itself(self, run: str) -> bool:
+        """Whether a run has trainings of its own: it spots by networks, and not by another method's."""
+        return self.config.trains(method_of(run)) and self.trained_runs(run) == [run]
+
     # --- what is asked for ------------------------------------------------------------------------
 
     def scores(self) -> list[str]:
@@ -392,16 +412,19 @@ class Plan:
             ]
         )
 
-    def shown(self) -> list[str]:
-        """Where the intervals of the timelines stand: those of each method's first seed and policy."""
+    def drawn(self) -> list[str]:
+        """The runs that figures are made of: each method's first seed and policy on each dataset."""
         timelines = self.config.report.timelines
         return [
             f"{dataset}/{method}{self.ways(dataset, method)[0]}"
             for method in self.config.methods
             if timelines is None or method in timelines
             for dataset in self.left_one_out(method)
-            if dataset not in self.joined
         ]
+
+    def shown(self) -> list[str]:
+        """Those of which timelines are drawn: a joined dataset's videos are its parts'."""
+        return [run for run in self.drawn() if run.split("/")[0] not in self.joined]
 
     def asked(self) -> list[str]:
         """What a run is for: the table and the page, or what spotting in one's own video gives.
@@ -428,7 +451,8 @@ class Plan:
             str(Path(score).with_name("intervals.csv")) for score in scores if "/part/" not in score
         ]
         pages = [f"{where}/summary.csv", f"{where}/report/index.html"]
-        return [*checks, *pages, *models, *scores, *intervals]
+        figures = [f"{where}/figures/{name}" for name in ("table1.tex", *self.drawn())]
+        return [*checks, *pages, *figures, *models, *scores, *intervals]
 
     def own_run(self) -> str:
         """Where the intervals in one's own video stand, below its dataset's folder."""

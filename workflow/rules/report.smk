@@ -14,7 +14,12 @@ rule report:
         ],
     output:
         page=f"{R}/report/index.html",
-        pictures=directory(f"{R}/report/timelines"),
+        pictures=report(
+            directory(f"{R}/report/timelines"),
+            patterns=["{picture}.png"],
+            caption="../report/timeline.rst",
+            category="timelines",
+        ),
     log:
         f"{R}/logs/report.log",
     benchmark:
