@@ -12,7 +12,7 @@ import pandas as pd
 from mespot import feature_store
 from mespot.annotation import annotation
 from mespot.intervals import load_intervals
-from mespot.pages.table import PAPER
+from mespot.papers.table import PAPER
 from mespot.score import PROTOCOLS, score
 from mespot.settings import Annotation
 

@@ -38,6 +38,7 @@ STAGES = [
     "spot",
     "score",
     "aggregate",
+    "figures",
     "report",
 ]
 # Another value of each key that is no number, or several together that make sense.
@@ -333,11 +334,13 @@ shift
 while [ $# -gt 1 ]; do
   case $1 in
     --out*|--epochs|--history|--as-given|--audit|--not-counted|--lanes|--truth)
-      [ "$stage $1" = "select --epochs" ] || [ "$stage $1" = "score --as-given" ] || [ "$stage $1" = "select --as-given" ] || [ "$stage $1" = "report-own --lanes" ] || [ "$stage $1" = "report-own --not-counted" ] || : > "$2" ;;
+      [ "${stage%-table} $1" = "figures --history" ] || [ "$stage $1" = "figures --out" ] || [ "$stage $1" = "select --epochs" ] || [ "$stage $1" = "score --as-given" ] || [ "$stage $1" = "select --as-given" ] || [ "$stage $1" = "report-own --lanes" ] || [ "$stage $1" = "report-own --not-counted" ] || : > "$2" ;;
     --curves) [ "$stage" = report-own ] || : > "$2" ;;
+    --subjects) [ "$stage" != score ] || : > "$2" ;;
     --frames) mkdir -p "$2" && : > "$2/1.png" ;;
   esac
   case "$stage $1" in
+    "figures --out") mkdir -p "$2" ;;
     "report --out") mkdir -p "$(dirname "$2")/timelines" ;;
     "report-own --out") mkdir -p "$(dirname "$2")/pictures" ;;
   esac

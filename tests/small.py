@@ -37,8 +37,10 @@ spot --network auw_gcn --features d/features.h5 --model d/net/0/epochs.pt --mode
 spot --features features.h5 --out own/intervals.csv --not-counted own/not_counted.csv --lanes own/lanes.csv --curves own/curves.h5
 spot --features d/features.h5 --out d/rule/intervals.csv --not-counted d/rule/not_counted.csv --lanes d/rule/lanes.csv --curves d/rule/curves.h5
 curves --features features.h5 --curves own/curves.h5 --out curves.csv
-score --annotation d/annotation.csv --intervals d/rule/intervals.csv --protocol strict --out d/rule/score.json
+score --annotation d/annotation.csv --intervals d/rule/intervals.csv --protocol strict --out d/rule/score.json --subjects d/rule/subjects.csv
 aggregate --score d/rule/score.json --results . --out summary.csv
+figures --dataset d --method rule --annotation d/annotation.csv --intervals d/rule/intervals.csv --subjects d/rule/subjects.csv --features d/features.h5 --out figures/d/rule
+figures-table --summary summary.csv --out figures/table1.tex
 report --results . --shown d/rule --summary summary.csv --out report/index.html
 report-own --features features.h5 --intervals own/intervals.csv --not-counted own/not_counted.csv --lanes own/lanes.csv --curves own/curves.h5 --aligned align --about test --out own/report/index.html
 """.strip().splitlines()

@@ -93,8 +93,8 @@ def test_stages_import_what_they_need_alone(tmp_path, monkeypatch):
         "flow roi features features-join": "",
         "mdmo": "cv2",
         "check annotation annotation-join features-export": "pandas",
-        "spot curves score aggregate report-own": "pandas",
-        "report": "pandas matplotlib",
+        "spot curves score aggregate figures-table report-own": "pandas",
+        "figures report": "pandas matplotlib",
     }
     needs = {
         stage: set(loads.split()) for stages, loads in needs.items() for stage in stages.split()

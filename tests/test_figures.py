@@ -22,7 +22,7 @@ from mespot.feature_store import Feature
 from mespot.figures import Run
 from mespot.intervals import write_table
 from mespot.networks import graph, multiscale_trained
-from mespot.pages import charts
+from mespot.papers import charts
 from mespot.score import score_files
 from mespot.settings import Report
 

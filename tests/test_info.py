@@ -56,10 +56,12 @@ def test_every_output_names_its_command_and_all_is_the_same_now(made):
         *("own/intervals.csv", "own/not_counted.csv", "own/lanes.csv", "own/curves.h5"),
         *("curves.csv", "d/rule/score.json", "summary.csv", "report/index.html"),
         *("report/timelines", "report/timelines/d_v0_rule.png", "own/report/pictures"),
-        *("published", "exported.pt"),
+        *("published", "exported.pt", "figures/d/rule", "figures/d/rule/durations.svg"),
+        *("figures/table1.tex", "d/rule/subjects.csv"),
     ]
     of = {
         "demo/face/img001.jpg": "demo/face",
+        "figures/d/rule/durations.svg": "figures/d/rule",
         "report/timelines": "report/index.html",
         "report/timelines/d_v0_rule.png": "report/index.html",
         "own/report/pictures": "own/report/index.html",

@@ -13,7 +13,7 @@ from test_cli import run as mespot
 
 from mespot.aggregate import COLUMNS, KINDS
 from mespot.errors import InputError
-from mespot.pages.table import PAPER, escaped, table1
+from mespot.papers.table import PAPER, escaped, table1
 from mespot.settings import Report
 
 

@@ -511,7 +511,7 @@ def _figures_table(
     settings: Settings = "{}",
 ) -> None:
     """The table of F1 as LaTeX, in the form of the paper's Table 1."""
-    from mespot.pages.table import table1
+    from mespot.papers.table import table1
     from mespot.settings import Report
 
     table1(summary, joined, out, Report.parse(settings, unread=("timelines", "dpi")))

@@ -15,12 +15,12 @@ from matplotlib.style import context
 from pydantic import FiniteFloat
 
 from mespot import resampling, store
-from mespot.errors import InputError, reading
+from mespot.errors import InputError, damaged, reading
 from mespot.intervals import ANNOTATION_COLUMNS, TYPES, load_intervals, load_table
 from mespot.matches import FALSE, FOUND, MISSED, matches
 from mespot.networks.graph import PLACES
-from mespot.pages import charts
-from mespot.pages.charts import ALL, BORDER, ENOUGH
+from mespot.papers import charts
+from mespot.papers.charts import ALL, BORDER, ENOUGH
 from mespot.score import SUBJECT_COLUMNS, Count, count
 from mespot.settings import Rate, Regions, Report
 from mespot.store import checked, replacing
@@ -329,7 +329,11 @@ def wilson(k: int, n: int) -> tuple[float, float]:
 def training(histories: Sequence[Path]) -> Drawn:
     """Of the folds' history.csv: epoch or step, loss."""
     time = "epoch" if "epoch" in load_table(histories[0], ["loss"]) else "step"
-    parts = [load_table(path, [time, "loss"]).assign(fold=path.parent.name) for path in histories]
+    parts = []
+    for path in histories:
+        parts.append(load_table(path, [time, "loss"]).assign(fold=path.parent.name))
+        if not len(parts[-1]):
+            raise damaged(path, "no row in it")
     data = pd.concat(parts, ignore_index=True)[["fold", time, "loss"]]
     mean = data.groupby(time)["loss"].mean()
     return Drawn(

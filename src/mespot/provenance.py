@@ -33,7 +33,7 @@ LIBRARIES = (
 MODULES = {
     "features-export": "datasets.export",
     "train-multiscale": "train_multiscale",
-    "figures-table": "pages.table",
+    "figures-table": "papers.table",
     "report-own": "pages.own",
     "checkpoint-import": "networks.checkpoints",
     "checkpoint-export": "networks.checkpoints",

@@ -48,7 +48,7 @@ rule figures_table:
         "../../envs/mespot.yaml"
     params:
         joined=flags("--joined", plan.joined),
-        stage=ask(plan.stage, "pages.table", ("timelines", "dpi"), "report"),
+        stage=ask(plan.stage, "papers.table", ("timelines", "dpi"), "report"),
     shell:
         "mespot figures-table --summary {input.summary:q} {params.joined} --out {output:q}"
         " --settings {params.stage[config]:q} 2> {log:q}"
