@@ -63,6 +63,7 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/spot.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/aggregate.smk"
+include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/overlay.smk"
 

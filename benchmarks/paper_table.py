@@ -12,15 +12,10 @@ import pandas as pd
 from mespot import feature_store
 from mespot.annotation import annotation
 from mespot.intervals import load_intervals
+from mespot.papers.table import PAPER
 from mespot.score import PROTOCOLS, score
 from mespot.settings import Annotation
 
-# Yin et al., ICME 2023, arXiv 2303.09114, its table of results.
-PAPER = {
-    "cas_me_sq": (0.4235, 0.1538, 0.3834),
-    "samm_lv": (0.4293, 0.1984, 0.3728),
-    "pooled": (None, None, 0.3771),
-}
 KINDS = ("macro", "micro", "overall")
 RULES = ("mirror", "apex", "apex_plus_20", "drop")
 SOURCES = {"cas_me_sq": "cas_me_sq_30fps.csv", "samm_lv": "samm_lv_25fps.csv"}

@@ -38,6 +38,7 @@ STAGES = [
     "spot",
     "score",
     "aggregate",
+    "figures",
     "report",
     "overlay",
 ]
@@ -335,12 +336,14 @@ stage=$1
 shift
 while [ $# -gt 1 ]; do
   case $1 in
-    --out*|--epochs|--history|--as-given|--audit|--not-counted|--lanes|--truth|--subjects)
-      [ "$stage $1" = "select --epochs" ] || [ "$stage $1" = "aggregate --subjects" ] || [ "$stage $1" = "score --as-given" ] || [ "$stage $1" = "select --as-given" ] || : > "$2" ;;
+    --out*|--epochs|--history|--as-given|--audit|--not-counted|--lanes|--truth)
+      [ "${stage%-table} $1" = "figures --history" ] || [ "$stage $1" = "figures --out" ] || [ "$stage $1" = "select --epochs" ] || [ "$stage $1" = "score --as-given" ] || [ "$stage $1" = "select --as-given" ] || : > "$2" ;;
     --curves) [ "$stage" = overlay ] || : > "$2" ;;
+    --subjects) [ "$stage" != score ] || : > "$2" ;;
     --frames) mkdir -p "$2" && : > "$2/1.png" ;;
   esac
   case "$stage $1" in
+    "figures --out") mkdir -p "$2" ;;
     "report --out") mkdir -p "$(dirname "$2")/videos" ;;
   esac
   shift

@@ -12,7 +12,7 @@ import torch
 from mespot.errors import UNFINISHED
 
 # Byte for byte; of HDF5 and of models what is in them, since the files also keep when they were made.
-BYTES = {".csv", ".json", ".html", ".png"}
+BYTES = {".csv", ".json", ".html", ".png", ".svg", ".tex"}
 # They tell how long it took, and of what time the sources are.
 APART = {"logs", "benchmarks", "sources.json"}
 

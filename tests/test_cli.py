@@ -97,7 +97,8 @@ def test_stages_import_what_they_need_alone(tmp_path, monkeypatch):
         "flow roi features features-join": "",
         "mdmo": "cv2",
         "check annotation annotation-join features-export": "pandas",
-        "spot curves intervals-export score aggregate report": "pandas",
+        "spot curves intervals-export score aggregate figures-table report": "pandas",
+        "figures": "pandas matplotlib",
         "overlay": "pandas cv2 dlib",
     }
     needs = {

@@ -18,7 +18,7 @@ from mespot.why import why
 # Nobody asked for a video to watch.
 RUN = {*STAGES} - {"overlay"}
 # From the first that runs again on, in the order of the stages; `check` stands apart.
-TRAINED = ["train", "select", "evaluate", "spot", "score", "aggregate", "report"]
+TRAINED = ["train", "select", "evaluate", "spot", "score", "aggregate", "figures", "report"]
 
 
 def after(stage: str) -> set[str]:
@@ -70,7 +70,8 @@ OF_MODULES = {
     "evaluate.py": set(TRAINED) - {"train", "select"},
     "spot.py": set(TRAINED) - {"train", "select", "evaluate"},
     "score.py": set(TRAINED) - {"train", "evaluate"},
-    "aggregate.py": {"aggregate", "report"},
+    "aggregate.py": {"aggregate", "figures", "report"},
+    "figures.py": {"figures"},
     "report.py": {"report"},
     # What several stages import.
     "tvl1/plain.py": FROM_ROI | {"flow"},

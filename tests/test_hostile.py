@@ -40,6 +40,7 @@ from mespot import (
     errors,
     feature_store,
     features,
+    figures,
     fingerprints,
     landmarks,
     mdmo,
@@ -68,6 +69,8 @@ from mespot.intervals import (
 )
 from mespot.networks import checkpoints, trained
 from mespot.networks.auw_gcn import AUWGCN
+from mespot.papers.table import table1
+from mespot.score import SUBJECT_COLUMNS
 from mespot.settings import (
     STAGES,
     Decode,
@@ -172,6 +175,8 @@ def make_tables(folder: Path) -> None:
     lane = {"subject": "anna", "video": "v1", "lane": "blink", "onset": 1, "offset": 2}
     write_table([lane | {"onset_s": 0.1, "offset_s": 0.2}], LANE_COLUMNS, folder / "lanes.csv")
     write_table([dict.fromkeys(SELECTION_COLUMNS, 1)], SELECTION_COLUMNS, folder / "selection.csv")
+    counts = {"protocol": "strict", "subject": "anna", "type": "macro", "tp": 1, "n": 1, "m": 1}
+    write_table([counts], SUBJECT_COLUMNS, folder / "subjects.csv")
     kinds = {kind: {"tp": 1, "n": 2, "m": 3, "f1": 0.4} for kind in aggregate.KINDS}
     scored = folder / "results" / "d" / "m"
     scored.mkdir(parents=True)
@@ -255,6 +260,12 @@ def film_of(folder: Path, **files: Path) -> None:
     )
 
 
+def figures_of(folder: Path, **files: Path) -> None:
+    names = ("annotation.csv", "intervals.csv", "subjects.csv", "features.h5")
+    paths = {name.split(".")[0]: folder / name for name in names} | files
+    list(figures.drawn(figures.Run(**paths, histories=(), model=None), "strict"))
+
+
 def spot_by(path: Path, folder: Path) -> None:
     stored = feature_store.load(folder / "net" / "features.h5")
     list(by_networks(stored, [path], "auw_gcn", None, Spot()))
@@ -306,6 +317,7 @@ HDF5 = {
     "curves": Reader(
         "curves.h5", lambda p, f: curves.curves(f / "features.h5", p, None, f / "out" / "c.csv")
     ),
+    "rates of features": Reader("features.h5", lambda p, _: figures.frame_rates(p)),
     "evaluation": Reader(
         "evaluation.h5", lambda p, f: spot_in_two_stages(f / "net" / "multiscale.pt", p, f)
     ),
@@ -325,6 +337,7 @@ MODELS = {
     "export of a model": Reader(
         "net/model.pt", lambda p, f: checkpoints.export_checkpoint(p, f / "out" / "x.pth")
     ),
+    "graph of a model": Reader("net/model.pt", lambda p, _: figures.linked(p)),
     "model of two stages": Reader(
         "net/multiscale.pt", lambda p, f: spot_in_two_stages(p, f / "evaluation.h5", f)
     ),
@@ -344,6 +357,12 @@ TABLES = {
     "page of the summary": Reader(
         "summary.csv", lambda p, f: report.report(f, [], p, f / "out" / "r.html", Report())
     ),
+    "table of the summary": Reader(
+        "summary.csv", lambda p, f: table1(p, ["both"], f / "out" / "t.tex", Report())
+    ),
+    "figures of intervals": Reader("intervals.csv", lambda p, f: figures_of(f, intervals=p)),
+    "figures of subjects": Reader("subjects.csv", lambda p, f: figures_of(f, subjects=p)),
+    "losses": Reader("net/model.pt.csv", lambda p, _: figures.training([p])),
     "annotation": Reader("annotation.csv", lambda p, f: trained_with(p, f)),
     "export of intervals": Reader("intervals.csv", lambda p, f: exported(p, f / "out" / "elan")),
 }

@@ -68,9 +68,15 @@ def test_every_output_names_its_command_and_all_is_the_same_now(made):
         ),
         *("report/videos", "report/videos/d_v0.js", "own/report/videos"),
         *("published", "exported.pt", "elan", "own/overlay/face.mp4"),
+        *(
+            "report/figures/d/rule",
+            "report/figures/d/rule/durations.svg",
+            "report/figures/table1.tex",
+        ),
     ]
     of = {
         "demo/face/img001.jpg": "demo/face",
+        "report/figures/d/rule/durations.svg": "report/figures/d/rule",
         "report/videos": "report/index.html",
         "report/videos/d_v0.js": "report/index.html",
         "own/report/videos": "own/report/index.html",

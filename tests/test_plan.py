@@ -225,12 +225,38 @@ def test_what_is_asked_for(ask):
     scores = [f"{run}/score.json" for run in runs]
     assert below(plan, plan.scores()) == scores
     assert below(plan, plan.asked()) == [
-        *("mine/check.csv", "summary.csv", "report/index.html", "mine/mespot/folds/all/model.pt"),
-        *(*scores, *(f"{run}/intervals.csv" for run in runs)),
+        *("mine/check.csv", "summary.csv", "report/index.html", "report/figures/table1.tex"),
+        *(f"report/figures/{run}" for run in (runs[0], *runs[2:])),
+        *("mine/mespot/folds/all/model.pt", *scores, *(f"{run}/intervals.csv" for run in runs)),
     ]
     assert plan.shown() == ["mine/mespot", "mine/displacement", "toy/displacement"]
     only = ask({"report.methods": ["displacement"]})
-    assert only.shown() == ["mine/displacement", "toy/displacement"]
+    assert only.shown() == only.drawn() == ["mine/displacement", "toy/displacement"]
+
+
+def test_what_figures_are_drawn_of(ask):
+    """The first policy; joined datasets too, whose videos are shown with their own."""
+    both = {"layout": "joined", "of": ["mine", "toy"]}
+    change = {"methods.mespot.select": {"policies": ["inner", "last"]}, "methods.mespot.seeds": 2}
+    change |= {"methods.one_seed.datasets": {"both": {}}}
+    plan = ask(change, mine=ask.mine, toy=ask.demo, both=both)
+    of_both = ["both/mespot/inner", "both/displacement", "both/one_seed", "both/two_stage"]
+    assert set(plan.drawn()) - set(plan.shown()) == {*of_both}
+    assert "both/mespot/part/toy/inner" in plan.shown()
+    figures = {"report/figures/both/two_stage", "report/figures/mine/mespot/inner"}
+    assert figures <= {*below(plan, plan.asked())}
+    folds = [f"mine/mespot/folds/{person}/history.csv" for person in PEOPLE]
+    assert below(plan, plan.histories("mine", "mespot", "/inner")) == folds
+    graph = below(plan, plan.model_with_graph("mine", "mespot", "/inner"))
+    assert graph == ["mine/mespot/folds/all/model.pt"]
+    for method in ("displacement", "two_stage"):
+        assert plan.histories("both", method, "") == []
+        assert plan.model_with_graph("both", method, "") == []
+    assert len(plan.histories("both", "one_seed", "")) == 6
+    assert plan.model_with_graph("both", "one_seed", "") == []
+    fixed = ask(change | {"multiscale.graph": "distance"}, mine=ask.mine, toy=ask.demo, both=both)
+    assert len(fixed.model_with_graph("both", "one_seed", "")) == 1
+    assert fixed.model_with_graph("both", "two_stage", "") == []
 
 
 def test_videos_of_ones_own(ask, tmp_path):

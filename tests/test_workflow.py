@@ -9,6 +9,8 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
+from collections import Counter
 from copy import deepcopy
 from pathlib import Path
 
@@ -26,7 +28,9 @@ from mespot.settings import Demo
 
 ROOT = Path(__file__).parents[1]
 PREPARE = ["decode", "align", "landmarks", "flow", "roi", "mdmo", "features"]
-LEARN = ["train", "spot", "spot_cross", "score", "score_cross", "aggregate", "report"]
+LEARN = ["train", "spot", "spot_cross", "score", "score_cross", "aggregate"]
+SHOW = ["figures", "figures_table", "report"]
+LEARN += SHOW
 TINY = {
     "demo": {"subjects": 2, "videos": 1, "seconds": 4, "size": [176, 176]},
     "align": {"size": 96},
@@ -108,10 +112,47 @@ def test_demo_ends_in_a_table_and_pictures(finished):
     assert set(summary[summary["trained_on"] == "nothing"]["method"]) == {"displacement"}
     page = (finished.results / "report" / "index.html").read_text()
     pictures = re.findall(r'src="([^"]+)"', page)
-    assert len(pictures) == 8, "of each video, by each of two methods"
+    faces = [name for name in pictures if name.endswith("_face.jpg")]
+    assert len(faces) == 4, "of each video"
+    assert len(pictures) == 4 + 2 * (8 + 6), "and the figures of each dataset and method"
     for picture in pictures:
-        assert cv2.imread(str(finished.results / "report" / picture)).std() > 10
-    assert "http" not in page
+        assert (finished.results / "report" / picture).stat().st_size > 1000
+    for face in faces:
+        assert cv2.imread(str(finished.results / "report" / face)).std() > 10
+    for name in re.findall(r'"href": "(videos/[^"]+)"', page):
+        assert (finished.results / "report" / f"{name}.js").exists()
+    assert page.count("http") == 1, "uPlot says where it is from"
+
+
+def test_each_methods_figures_are_files(finished):
+    always = {"f1_per_subject", "precision_recall", "durations", "overlaps", "boundary_errors"}
+    always |= {"reliability"}
+    for dataset in ("color", "grey"):
+        for method, more in (("mespot", {"training", "graph"}), ("displacement", set())):
+            where = finished.results / "report" / "figures" / dataset / method
+            told = json.loads((where / "figures.json").read_text())
+            assert {one["name"] for one in told} == always | more
+            for one in told:
+                assert (one["dataset"], one["method"]) == (dataset, method)
+                forms = {path.suffix for path in where.glob(f"{one['name']}.*")}
+                assert forms == {".svg", ".png", ".csv"}
+    assert "displacement" in (finished.results / "report" / "figures" / "table1.tex").read_text()
+
+
+def test_snakemakes_own_report_carries_table_and_figures(finished, tmp_path):
+    """With their captions, by dataset and method, and without a network."""
+    no_network = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
+    done = finished.run("--report", str(tmp_path / "report.zip"), **no_network)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with zipfile.ZipFile(tmp_path / "report.zip") as file:
+        names, page = file.namelist(), file.read("report/report.html").decode()
+    carried = Counter(Path(name).name for name in names)
+    assert carried["durations.svg"] == 4
+    assert (carried["graph.svg"], carried["training.svg"], carried["summary.csv"]) == (2, 2, 1)
+    captions = ("Durations of annotated intervals", "Mean training loss")
+    for said in (*captions, '"figure": "precision recall"', "F1 of each method, dataset"):
+        assert said in page
+    assert finished.would_run() == set()
 
 
 def test_decoded_frames_are_gone_and_flow_stays(finished):
@@ -150,12 +191,14 @@ def test_every_output_tells_what_made_it(finished):
     files = [path for path in files if path.suffix != ".jpg" or path.stem.endswith("001")]
     files = [path for path in files if not path.name.startswith(".")]
     kinds = {".h5", ".mkv", ".pt", ".csv", ".json", ".html", ".png", ".jpg", ".npz", ".xlsx"}
+    kinds |= {".svg", ".tex"}
     assert kinds <= {path.suffix for path in files}
     planned = {
         base64.b64decode(kept.name).decode(): str(json.loads(kept.read_text())["params"])
         for kept in (finished.folder / ".snakemake" / "metadata").iterdir()
     }
-    assert {str(path) for path in files if path.suffix not in (".jpg", ".png")} <= planned.keys()
+    for path in files:
+        assert path.suffix in (".jpg", ".png") or {str(path), str(path.parent)} & planned.keys()
     for path in files:
         said, made = described(path), record(path)
         assert "changed since" not in said, said
@@ -208,8 +251,8 @@ def test_nothing_changed_runs_nothing(finished):
         ("annotation", "offset_zero", "apex", {"annotation", *LEARN}),
         ("train", "learning_rate", 0.02, set(LEARN)),
         ("spot", "apex", 0.4, set(LEARN) - {"train"}),
-        ("score", "protocols", ["strict"], {"score", "score_cross", "aggregate", "report"}),
-        ("report", "headline", "megc2020", {"report"}),
+        ("score", "protocols", ["strict"], {"score", "score_cross", "aggregate", *SHOW}),
+        ("report", "headline", "megc2020", set(SHOW)),
     ],
 )
 def test_one_changed_key_runs_its_stage_and_what_follows(finished, stage, key, value, rules):
@@ -344,7 +387,7 @@ def test_bad_videos_cost_only_themselves(tmp_path):
     # A changed annotation is checked again; no video is prepared again for it.
     (tmp_path / "a.csv").write_text(table + "p1,p1,micro,30,34,38,4\n")
     assert workflow.would_run(None, "--keep-going") == {
-        *("check", "annotation", "train", "spot", "score", "aggregate", "report")
+        *("check", "annotation", "train", "spot", "score", "aggregate", *SHOW)
     }
 
 

@@ -12,7 +12,7 @@ from copy import deepcopy
 import h5py
 import numpy as np
 import pandas as pd
-from test_workflow import LEARN, TINY, Workflow
+from test_workflow import LEARN, SHOW, TINY, Workflow
 
 from mespot import demo
 from mespot.settings import Demo
@@ -115,17 +115,18 @@ def test_published_features_methods_seeds_and_ways_of_choosing(shared, tmp_path)
     # A policy taken away or a seed added leaves the trainings as they are.
     fewer = deepcopy(config)
     fewer["methods"]["mespot"]["select"] = {"policies": ["last"]}
-    assert workflow.would_run(fewer) == {"aggregate", "report"}
+    assert workflow.would_run(fewer) == {"aggregate", *SHOW}
     other = deepcopy(config)
     other["methods"]["mespot"]["select"]["protocol"] = "megc2020"
-    follows = {"select", "spot", "spot_cross", "score", "score_cross", "aggregate", "report"}
+    follows = {"select", "spot", "spot_cross", "score", "score_cross", "aggregate", *SHOW}
     assert workflow.would_run(other) == follows
     nowhere = deepcopy(config)
     nowhere["methods"]["mespot"]["datasets"] = {}
     assert "run=mespot" not in workflow.run("--dry-run", "--forceall", config=nowhere).stdout
     surer = deepcopy(config)
     surer["methods"]["two_stage"] = {"mean_of": "one_seed", "spot": {"least_macro": 0.6}}
-    assert workflow.would_run(surer) == {"spot", "score", "score_part", "aggregate", "report"}
+    follows = {"spot", "score", "score_part", "aggregate", "figures_table", "report"}
+    assert workflow.would_run(surer) == follows
     more = deepcopy(config)
     more["methods"]["mespot"]["seeds"] = 2
     jobs = workflow.run("--dry-run", config=more).stdout

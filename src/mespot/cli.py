@@ -536,6 +536,44 @@ def _aggregate(
     aggregate(score, results, pool, untrained, out, subjects)
 
 
+@command("figures")
+def _figures(
+    dataset: Word,
+    method: Annotated[str, typer.Option(show_default=False, help="METHOD, or METHOD/inner")],
+    annotation: In,
+    intervals: In,
+    subjects: Annotated[
+        Path, typer.Option(show_default=False, help="each one's counts, of `score`")
+    ],
+    features: In,
+    out: Annotated[Path, typer.Option(show_default=False, help="folder to write"), WRITTEN],
+    history: Annotated[list[Path], typer.Option(help="of a fold: folds/FOLD/history.csv")] = (),
+    model: Annotated[Path | None, typer.Option(help="one whose network has a fixed graph")] = None,
+    settings: Settings = "{}",
+) -> None:
+    """A run's figures as SVG and PNG, each with its data as CSV, and figures.json, which tells them."""
+    from mespot.figures import Run, figures
+    from mespot.settings import Report
+
+    parsed = Report.parse(settings, unread=("methods",))
+    run = Run(annotation, intervals, subjects, features, history, model)
+    figures(run, dataset, method, out, parsed)
+
+
+@command("figures-table")
+def _figures_table(
+    summary: In,
+    out: Out,
+    joined: Annotated[list[str], typer.Option(help="dataset that others were joined to")] = (),
+    settings: Settings = "{}",
+) -> None:
+    """The table of F1 as LaTeX, in the form of the paper's Table 1."""
+    from mespot.papers.table import table1
+    from mespot.settings import Report
+
+    table1(summary, joined, out, Report.parse(settings, unread=("methods",)))
+
+
 @command("report", folder="videos")
 def _report(
     results: In,

@@ -1,4 +1,4 @@
-"""matches: which annotated expression each spotted interval is, and what is left over on either side."""
+"""matches: which spotted interval is which annotated expression, interval by interval (`score.pairs`)."""
 
 from __future__ import annotations
 
@@ -9,30 +9,29 @@ from mespot.intervals import overlaps
 from mespot.score import pairs
 
 FOUND, MISSED, FALSE = "found", "missed", "false"
+NOBODY = -1
 
 
 def matches(annotated: pd.DataFrame, spotted: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Both tables with three columns more, rows in their order and numbered from 0.
+    """Both tables in their order, rows numbered from 0, with the columns outcome, match and iou.
 
-    `outcome`: found or missed of what is annotated, found or false of what is spotted, under `strict`.
-    `match`: the other's row that it is found as; -1 if none. `iou`: the largest intersection over union
-    with any of the other's of the same video and type.
+    They need the columns video, type, onset, offset (inclusive frames). As `strict` pairs them, an
+    annotated interval is found or missed, a spotted one found or false; `match` is the partner's row in
+    the other table, -1 without one; `iou` the best overlap with any of its video and type, 0 if none.
     """
-    tables = [table.reset_index(drop=True) for table in (annotated, spotted)]
-    match = [np.full(len(table), -1) for table in tables]
+    tables = annotated.reset_index(drop=True), spotted.reset_index(drop=True)
+    spans = [table[["onset", "offset"]].to_numpy(float) for table in tables]
+    rows = [table.groupby(["video", "type"]).indices for table in tables]
+    match = [np.full(len(table), NOBODY) for table in tables]
     iou = [np.zeros(len(table)) for table in tables]
-    groups = [table.groupby(["video", "type"]).indices for table in tables]
-    for key in groups[0].keys() & groups[1].keys():
-        rows = [of[key] for of in groups]
-        spans = [
-            table.loc[at, ["onset", "offset"]].to_numpy(float)
-            for table, at in zip(tables, rows, strict=True)
-        ]
-        overlap = overlaps(*spans)
-        iou[0][rows[0]], iou[1][rows[1]] = overlap.max(1), overlap.max(0)
-        for one, other in pairs(*spans):
-            match[0][rows[0][one]], match[1][rows[1][other]] = rows[1][other], rows[0][one]
+    for name in rows[0].keys() & rows[1].keys():
+        one, other = (rows[k][name] for k in range(2))
+        truth, found = spans[0][one], spans[1][other]
+        overlap = overlaps(truth, found)
+        iou[0][one], iou[1][other] = overlap.max(1), overlap.max(0)
+        for i, j in pairs(truth, found):
+            match[0][one[i]], match[1][other[j]] = other[j], one[i]
     return tuple(
-        table.assign(outcome=np.where(of >= 0, FOUND, name), match=of, iou=best)
-        for table, of, best, name in zip(tables, match, iou, (MISSED, FALSE), strict=True)
+        table.assign(outcome=np.where(partner == NOBODY, without, FOUND), match=partner, iou=best)
+        for table, without, partner, best in zip(tables, (MISSED, FALSE), match, iou, strict=True)
     )

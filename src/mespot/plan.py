@@ -33,6 +33,8 @@ OF_MESPOT = {
     "displacement": "spotting.displacement",
     "multiscale": "networks.multiscale",
 }
+# What a network's graph is called that is none, or no fixed one.
+NO_GRAPH = ("none", "learned")
 
 
 class Plan:
@@ -365,6 +367,24 @@ class Plan:
         start = self.settings("train", dataset, method_of(run)).start
         return [f"{self.results}/{start}/folds/{ALL}/model.pt"] if start else []
 
+    def histories(self, dataset: str, run: str, chosen: str) -> list[str]:
+        """The course of each fold's training; none of a run that trains nothing itself."""
+        if not self.trains_itself(run):
+            return []
+        folds = self.subjects(dataset)
+        return [f"{self.results}/{dataset}/{run}/folds/{fold}/history.csv" for fold in folds]
+
+    def model_with_graph(self, dataset: str, run: str, chosen: str) -> list[str]:
+        """The model of all subjects, where its network has a fixed graph."""
+        method = method_of(run)
+        if not self.trains_itself(run) or self.settings("train", dataset, method).graph in NO_GRAPH:
+            return []
+        return [f"{self.results}/{dataset}/{run}/folds/{ALL}/model.pt"]
+
+    def trains_itself(self, run: str) -> bool:
+        """Whether a run has trainings of its own: it spots by networks, and not by another method's."""
+        return self.config.trains(method_of(run)) and self.trained_runs(run) == [run]
+
     # --- what is asked for ------------------------------------------------------------------------
 
     def scores(self) -> list[str]:
@@ -394,20 +414,26 @@ class Plan:
             ]
         )
 
-    def shown(self) -> list[str]:
-        """The runs on the page, as folders of their scores: those of each method's first seed and policy.
-
-        Of datasets that were joined each part for itself.
-        """
+    def drawn(self) -> list[str]:
+        """The runs that figures are made of: each method's first seed and policy on each dataset."""
         chosen = self.config.report.methods
+        return [
+            f"{dataset}/{method}{self.ways(dataset, method)[0]}"
+            for method in self.config.methods
+            if chosen is None or method in chosen
+            for dataset in self.left_one_out(method)
+        ]
+
+    def shown(self) -> list[str]:
+        """The same, as folders of their scores, of which intervals are shown.
+
+        A joined dataset's videos are its parts': of these each for itself.
+        """
         found = []
-        for method in self.config.methods:
-            if chosen is not None and method not in chosen:
-                continue
-            for dataset in self.left_one_out(method):
-                way, parts = self.ways(dataset, method)[0], self.config.datasets[dataset].of
-                found += [f"{dataset}/{method}/part/{part}{way}" for part in parts]
-                found += [] if parts else [f"{dataset}/{method}{way}"]
+        for folder in self.drawn():
+            dataset, method, *way = folder.split("/")
+            parts = [["part", part] for part in self.config.datasets[dataset].of] or [[]]
+            found += ["/".join([dataset, method, *part, *way]) for part in parts]
         return found
 
     def spotted_shown(self) -> list[str]:
@@ -459,7 +485,8 @@ class Plan:
             str(Path(score).with_name("intervals.csv")) for score in scores if "/part/" not in score
         ]
         pages = [f"{where}/summary.csv", f"{where}/report/index.html"]
-        return [*checks, *pages, *models, *scores, *intervals]
+        figures = [f"{where}/report/figures/{name}" for name in ("table1.tex", *self.drawn())]
+        return [*checks, *pages, *figures, *models, *scores, *intervals]
 
     def own_run(self) -> str:
         """Where the intervals in one's own video stand, below its dataset's folder."""

@@ -34,6 +34,7 @@ MODULES = {
     "features-export": "datasets.export",
     "intervals-export": "exchange.export",
     "train-multiscale": "train_multiscale",
+    "figures-table": "papers.table",
     "checkpoint-import": "networks.checkpoints",
     "checkpoint-export": "networks.checkpoints",
 }

@@ -4,7 +4,11 @@ rule aggregate:
         scores=scores,
         subjects=[str(Path(score).with_name("subjects.csv")) for score in scores],
     output:
-        f"{R}/summary.csv",
+        report(
+            f"{R}/summary.csv",
+            caption="../report/summary.rst",
+            category="all datasets",
+        ),
     log:
         f"{R}/logs/aggregate.log",
     benchmark:

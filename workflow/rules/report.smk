@@ -9,6 +9,8 @@ rule report:
         annotation=[f"{R}/{name}/annotation.csv" for name in plan.datasets_shown],
         spotted=plan.spotted_shown(),
         faces=plan.faces_shown(),
+        figures=[f"{R}/report/figures/{run}" for run in plan.drawn()],
+        table=f"{R}/report/figures/table1.tex",
     output:
         page=f"{R}/report/index.html",
         videos=directory(f"{R}/report/videos"),
@@ -21,10 +23,11 @@ rule report:
     params:
         results=lambda wildcards: R,
         shown=flags("--shown", shown),
+        figures=each("--figures", "figures"),
         stage=ask(plan.stage, "report"),
     shell:
         "mespot report --results {params.results:q} {params.shown}"
-        " --summary {input.summary:q} --out {output.page:q}"
+        " --summary {input.summary:q} {params.figures} --out {output.page:q}"
         " --settings {params.stage[config]:q} 2> {log:q}"
 
 

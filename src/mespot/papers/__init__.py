@@ -1,0 +1,1 @@
+"""What is written for papers: charts and the table, in their size and form (pages for people: `pages`)."""
