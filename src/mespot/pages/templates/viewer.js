@@ -618,6 +618,7 @@ if ($("when")) $("when").textContent = new Date(document.lastModified).toLocaleS
 addEventListener("beforeprint", () => {
   document.querySelectorAll("img").forEach(img => { img.loading = "eager"; });
   document.querySelectorAll("canvas.small").forEach(drawSmall);
+  document.querySelectorAll("details").forEach(part => { part.open = true; });
 });
 refresh();
 if (!labelled && page.videos.length) open(0, null, false);
