@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
 
+import av
 import numpy as np
 import pandas as pd
 import pytest
@@ -522,7 +523,8 @@ def opened(chromium, results):
 
     def show():
         page = context.new_page()
-        page.on("console", lambda message: said.append(message.text))
+        # What the tests themselves do to a canvas is no fault of the page.
+        page.on("console", lambda one: "willReadFrequently" in one.text or said.append(one.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on(
             "request", lambda one: one.url.startswith(("file:", "blob:")) or said.append(one.url)
@@ -663,6 +665,38 @@ def test_corrections_become_an_annotation(results, opened, tmp_path):
     again = opened()
     again.wait_for_selector("#v-plot canvas")
     assert "1 accepted, 1 moved, 1 added, 1 rejected" in again.inner_text("#e-told")
+
+
+def test_the_annotated_video_plays_in_step(results, opened):
+    """A red line in the curves is where the film is; a click between the bars goes there."""
+    results.dataset({"a": 39}, [interval("a", "macro", 12, 21)])
+    film = results.folder / "d" / "rule" / "overlay" / "a.mp4"
+    film.parent.mkdir()
+    with av.open(str(film), "w") as file:
+        stream = file.add_stream("libx264", rate=int(FPS), options={"g": "10"})
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        for t in range(40):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 6 * t, np.uint8))
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+    results.page()
+    page = opened()
+    page.wait_for_selector("#v-plot canvas")
+    line = """() => {
+        const canvas = document.querySelector("#v-plot canvas"), {width, height} = canvas;
+        const {data} = canvas.getContext("2d").getImageData(0, Math.round(height / 3), width, 1);
+        for (let x = 0; x < width; x++)
+            if (data[4 * x] > 140 && data[4 * x + 1] < 60 && data[4 * x + 2] < 80)
+                return view.plot.posToVal(x / devicePixelRatio - view.plot.bbox.left / devicePixelRatio, "x");
+    }"""
+    for seconds in (1.0, 3.0):
+        page.evaluate(f"document.getElementById('v-video').currentTime = {seconds}")
+        page.wait_for_function("!document.getElementById('v-video').seeking")
+        page.wait_for_timeout(100)
+        assert page.evaluate(line) == pytest.approx(seconds, abs=0.03)
+    box = page.locator("#v-lanes").bounding_box()
+    page.mouse.click(box["x"] + 118 + (box["width"] - 130) / 2, box["y"] + box["height"] - 3)
+    page.wait_for_function("Math.abs(document.getElementById('v-video').currentTime - 2) < 0.02")
 
 
 def test_without_crops_there_is_no_strip_and_no_error(results, opened):

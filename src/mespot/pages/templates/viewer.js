@@ -563,6 +563,7 @@ function shift(share, factor) {
 const KEYS = {
   n: () => $("v-next").click(), p: () => $("v-back").click(), 0: () => $("v-whole").click(),
   ArrowLeft: () => shift(-0.25, 1), ArrowRight: () => shift(0.25, 1), "+": () => shift(0, 0.5), "-": () => shift(0, 2),
+  " ": () => $("v-video").hidden || ($("v-video").paused ? $("v-video").play() : $("v-video").pause()),
   a: () => $("e-accept")?.click(), r: () => $("e-reject")?.click(),
   1: () => point("onset"), 2: () => point("apex"), 3: () => point("offset"),
 };
@@ -571,6 +572,7 @@ const point = name => $("v-edit") && view.event && view.cursor !== undefined && 
 document.addEventListener("keydown", event => {
   const on = event.target;
   if (event.ctrlKey || event.metaKey || event.altKey || on.matches("input, select, video, textarea")) return;
+  if ((event.key === "Enter" || event.key === " ") && on.matches("button, summary, a")) return;
   if ((event.key === "Enter" || event.key === " ") && on.matches("[role=button], tr[tabindex]")) {
     event.preventDefault();
     return on.click();
