@@ -434,6 +434,15 @@ def test_what_is_drawn_of_a_video(make, results):
     assert set(numbers(video_["envelope"]["0"], "u1")) == {255}
 
 
+def test_a_video_without_a_face_is_the_first_of_the_sheet(make):
+    """Nothing can be told of its nose; the page is whole all the same."""
+    page = make({"a": 30}, valid=np.zeros(30, bool))
+    assert index(page)["videos"][0]["trembling"] is None
+    captions = [e.text for e in page.all("figcaption")]
+    assert "100 %" in captions[0]
+    assert "trembles" not in captions[0]
+
+
 def test_curves_come_back_from_their_steps():
     values = np.array([0.0, 0.25, np.nan, 1.5])
     told = sidecar._curve(values)

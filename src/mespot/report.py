@@ -84,7 +84,7 @@ class Dataset(NamedTuple):
     name: str
     stored: list[Feature]
     failed: dict[str, str]
-    annotated: pd.DataFrame | None  # with `outcome` for each run
+    annotated: pd.DataFrame | None
     runs: list[Run]
 
 
@@ -100,9 +100,8 @@ def report(
     """Write the page `out` and, beside it, the folder `videos` with scripts and pictures.
 
     `shown` are folders below `results`, DATASET/METHOD/... (see `experiments`). `about` says what a page of
-    one's own videos begins with; `figures` are folders of the
-    stage of that name. Nothing is
-    loaded from elsewhere. Raises InputError for a file that is not there or lacks a column.
+    one's own videos begins with; `figures` are folders of the stage of that name. Nothing is loaded from
+    elsewhere. Raises InputError for a file that is not there or lacks a column.
     """
     by_dataset: dict[str, list[str]] = {}
     for folder in shown:
@@ -125,6 +124,8 @@ def report(
         datasets=datasets,
         listed=listed,
         index=index,
+        told=sidecar.plain(index),
+        sheets=_worst_first(index["videos"]),
         table=_table(summary, settings.headline, shown) if summary else None,
         headline=settings.headline,
         figures=[one for folder in figures for one in _figures(folder, out.parent)],
@@ -231,7 +232,6 @@ def _video(
             "fps": feature.fps,
             "start": feature.seconds(0),
             "frames": len(feature.mdmo) + 1,
-            "source_fps": feature.clock.fps if feature.clock else feature.fps,
             "left_out": round(float((~feature.valid).mean()), 4),
             "labelled": dataset.annotated is not None,
             "envelope": {run: sidecar.envelope(table, feature) for run, table in tables.items()},
@@ -240,6 +240,12 @@ def _video(
         }
     )
     return events
+
+
+def _worst_first(videos: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those with a face on the contact sheet: what was left out most, then what trembles most."""
+    shown = [video for video in videos if "sheet" in video]
+    return sorted(shown, key=lambda one: (-one["left_out"], -(one["trembling"] or 0)))
 
 
 def _whole(film: Path) -> bool:
@@ -309,8 +315,8 @@ def _pictures(
             strips.sheet(
                 faces[at], points[at], feature, at, place.with_name(f"{place.name}_face.jpg")
             )
-            quality = {"trembling": round(strips.trembling(points, feature), 4)}
-    return {"sheet": True, **quality} if points is not None else {}
+            quality = {"sheet": True, "trembling": strips.trembling(points, feature)}
+    return quality
 
 
 def _points(path: Path, frames: int, files: ExitStack) -> np.ndarray | None:

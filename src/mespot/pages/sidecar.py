@@ -29,12 +29,12 @@ LACKING = 65535
 
 def script(video: str, of_video: Mapping[str, Any]) -> str:
     """The sidecar file: one call of the page's function."""
-    return f"mespot.video({_plain(video)},{_plain(of_video)});\n"
+    return f"mespot.video({plain(video)},{plain(of_video)});\n"
 
 
-def _plain(value: Any) -> str:
-    """JSON that may stand in a script (U+2028 and the like may not, nor `</`)."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("</", "<\\/")
+def plain(value: Any) -> str:
+    """JSON that may stand in a script of a page: ASCII without `<`."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
 def of_video(feature: Feature, curves: Mapping[int, pd.DataFrame]) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def envelope(table: pd.DataFrame, feature: Feature) -> str:
     """The highest curve of a run in each of BINS parts of a video, 0 to 255."""
     names = [name for name in table if name.endswith("_apex")]
     top = 1.0 if names else top_of(feature)
-    highest = np.nan_to_num(table[names or list(table)].to_numpy(float).max(1))
+    highest = np.nan_to_num(table[names or list(table)].to_numpy(float)).max(1)
     starts = np.unique(
         np.linspace(0, len(highest), min(BINS, len(highest)), endpoint=False).astype(int)
     )

@@ -88,14 +88,14 @@ def middle(feature: Feature) -> int:
     return int(seen[np.abs(seen - half).argmin()]) if len(seen) else half
 
 
-def trembling(points: np.ndarray, feature: Feature) -> float:
+def trembling(points: np.ndarray, feature: Feature) -> float | None:
     """How much the nose still moves from frame to frame in the crop, in inter-ocular distances.
 
     The 95th percentile of the steps of its landmarks' middle; points (T, 68, 2) px. What registration
-    leaves over is taken for expression.
+    leaves over is taken for expression. None where no face is seen.
     """
     steps = np.linalg.norm(np.diff(points[:, 27:36].mean(1), axis=0), axis=1)[feature.valid]
-    return float(np.percentile(steps, 95)) / feature.inter_ocular if len(steps) else float("nan")
+    return round(float(np.percentile(steps, 95)) / feature.inter_ocular, 4) if len(steps) else None
 
 
 def _face(face: np.ndarray, side: int) -> Image.Image:
