@@ -222,7 +222,7 @@ def training(table: pd.DataFrame) -> Figure:
     axis.plot([], [], color=colour, lw=0.5, label=f"each of {loss.shape[1]} folds")
     axis.plot(loss.index, loss.mean(axis=1), color="black", lw=1.6, label="mean")
     axis.set(xlabel=time, ylabel="training loss", yscale="log")
-    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 4, 6)))
     axis.yaxis.set_major_formatter("{x:g}")
     axis.yaxis.set_minor_locator(NullLocator())
     axis.legend(loc="upper right")
