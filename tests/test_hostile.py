@@ -1086,3 +1086,10 @@ def main(whole: Path, folder: Path) -> None:
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]), Path(sys.argv[2]))
+
+
+def test_a_number_of_hundreds_of_digits_is_an_error_of_one_line(tmp_path):
+    table = tmp_path / "intervals.csv"
+    table.write_text(f"video,type,onset,offset\na,macro,1,2\na,macro,1,{'9' * 400}\n")
+    with pytest.raises(InputError, match="row 3: offset is 999"):
+        load_intervals(table)

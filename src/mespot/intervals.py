@@ -75,7 +75,9 @@ def load_table(path: Path, columns: Iterable[str], blank: Collection[str] = ()) 
             raise InputError(f"{path}: two columns {name}; one was expected")
         if name in TEXTS or not len(table):
             continue
-        written = table[name].astype(str) if table[name].dtype == bool else table[name]
+        # As text: of whole numbers of hundreds of digits pandas would raise an error of its own.
+        odd = table[name].dtype in (bool, object)
+        written = table[name].astype(str) if odd else table[name]
         table[name] = pd.to_numeric(written, errors="coerce")
         wrong = ~(table[name].abs() <= LARGEST)
         wrong &= written.notna() | (name not in blank)
