@@ -11,6 +11,7 @@ import functools
 import io
 import json
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -247,8 +248,12 @@ def page_of(folder: Path, damaged: Path) -> None:
     files |= {f"d/{stage}/v1.h5": f"{stage}.h5" for stage in ("landmarks", "flow")}
     for place, name in files.items():
         (results / place).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(damaged if name == damaged.name else folder / name, results / place)
-    report.report(results, ["d/rule"], None, folder / "out" / "index.html", Report())
+        (results / place).unlink(missing_ok=True)
+        (results / place).symlink_to(damaged if name == damaged.name else folder / name)
+    try:
+        report.report(results, ["d/rule"], None, folder / "out" / "index.html", Report())
+    except InputError as error:  # a video's files are called after it
+        raise InputError(re.sub(r"(landmarks|flow)/v1\.h5", r"\1.h5", str(error))) from None
 
 
 def film_of(folder: Path, **files: Path) -> None:
@@ -651,7 +656,7 @@ def asked(monkeypatch, whole) -> Callable[[Reader], tuple[list, list]]:
 
         def spy(called: Callable, put: Callable[[str, str], None]) -> Callable:
             def spied(of: h5py.HLObject, name: str, *rest: Any) -> Any:
-                if of.file.filename == str(whole / reader.file):
+                if os.path.samefile(of.file.filename, whole / reader.file):
                     put(of.name, name)
                 return called(of, name, *rest)
 

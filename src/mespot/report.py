@@ -279,6 +279,7 @@ def _intervals(dataset: Dataset, run: Run, video: str) -> list[dict[str, Any]]:
     rows = []
     for row in (row for table in tables for row in table.to_dict("records")):
         row |= {name: int(row[name]) for name in ("onset", "apex", "offset")}
+        row["strip"] = None
         row["score"] = None if np.isnan(row["score"]) else round(row["score"], 4)
         row["iou"] = round(row["iou"], 3) if "iou" in row else None
         rows.append(row)

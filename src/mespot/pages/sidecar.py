@@ -40,7 +40,7 @@ def plain(value: Any) -> str:
 def of_video(feature: Feature, curves: Mapping[int, pd.DataFrame]) -> dict[str, Any]:
     """All that is drawn of a video but its intervals: motion (R, T), what was left out, each run's curves by
     its number on the page."""
-    motion = motion_of(feature, curves)
+    motion = np.nan_to_num(motion_of(feature, curves))
     top = top_of(feature)
     return {
         "regions": list(feature.regions),
@@ -82,9 +82,11 @@ def envelope(table: pd.DataFrame, feature: Feature) -> str:
 
 def _curve(values: np.ndarray) -> dict[str, Any]:
     """A curve (T,), in steps of its largest value / 65534."""
-    top = float(np.nanmax(np.abs(values), initial=0)) or 1.0
-    steps = np.rint(np.nan_to_num(values).clip(0) / top * (LACKING - 1))
-    return {"max": top, "data": packed(np.where(np.isnan(values), LACKING, steps), np.uint16)}
+    known = np.isfinite(values)
+    values = np.where(known, values, 0).clip(0)
+    top = float(values.max(initial=0)) or 1.0
+    steps = np.where(known, np.rint(values / top * (LACKING - 1)), LACKING)
+    return {"max": top, "data": packed(steps, np.uint16)}
 
 
 def packed(values: np.ndarray, kind: type) -> str:

@@ -72,11 +72,12 @@ def sheet(face: np.ndarray, points: np.ndarray, feature: Feature, frame: int, pa
     scale = SHEET / len(face)
     picture = _face(face, SHEET)
     draw = ImageDraw.Draw(picture)
-    for x, y in points * scale:
+    for x, y in np.nan_to_num(points) * scale:
         draw.ellipse((x - 1.2, y - 1.2, x + 1.2, y + 1.2), fill="#56b4e9")
     if feature.face is not None:
         half = max(0.05 * feature.inter_ocular * scale, 2)
-        for x, y in (feature.face.place[frame] + points[NOSE].mean(0)) * scale:
+        places = feature.face.place[frame] + points[NOSE].mean(0)
+        for x, y in np.nan_to_num(places) * scale:
             draw.rectangle((x - half, y - half, x + half, y + half), outline="#e69f00")
     picture.save(path, quality=QUALITY)
 
@@ -95,7 +96,10 @@ def trembling(points: np.ndarray, feature: Feature) -> float | None:
     leaves over is taken for expression. None where no face is seen.
     """
     steps = np.linalg.norm(np.diff(points[:, 27:36].mean(1), axis=0), axis=1)[feature.valid]
-    return round(float(np.percentile(steps, 95)) / feature.inter_ocular, 4) if len(steps) else None
+    if not len(steps):
+        return None
+    large = float(np.percentile(steps, 95) / feature.inter_ocular)
+    return round(large, 4) if np.isfinite(large) else None
 
 
 def _face(face: np.ndarray, side: int) -> Image.Image:
