@@ -36,7 +36,7 @@ COMMANDS = {
     "train": "train --features {given}/data/features.h5 --annotation {given}/data/annotation.csv --left-out s0"
     ' --out {out}/model.pt --epochs {out}/epochs.pt --history {out}/h.csv --settings {"epochs":12}',
     "spot": "spot --features {given}/data/features.h5"
-    " --out {out}/intervals.csv --not-counted {out}/n.csv --lanes {out}/l.csv --curves {out}/curves.h5",
+    " --out {out}/intervals.csv --not-counted {out}/not_counted.csv --lanes {out}/lanes.csv --curves {out}/curves.h5",
     "score": "score --annotation {given}/data/annotation.csv --intervals {given}/spot/intervals.csv"
     " --protocol strict --out {out}/score.json",
     "report": "report --results {given} --shown data/spot --out {out}/index.html",

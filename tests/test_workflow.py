@@ -307,7 +307,7 @@ def test_own_video_is_spotted_with_the_trained_model(finished, tmp_path):
     where = finished.results / "my_video_1"
     intervals = pd.read_csv(where / "mespot" / "cross" / "color" / "intervals.csv")
     assert list(intervals) == INTERVAL_COLUMNS
-    assert len(list((where / "report" / "pictures").glob("*.png"))) == 1
+    assert len(list((where / "report" / "videos").glob("*_face.jpg"))) == 1
     watched = where / "mespot" / "cross" / "color" / "overlay" / "my_video_1.mp4"
     assert cv2.VideoCapture(str(watched)).get(cv2.CAP_PROP_FRAME_COUNT) == 40
     assert finished.would_run() == set(), "spotting in a video must leave the demo as it is"

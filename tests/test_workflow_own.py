@@ -230,7 +230,7 @@ def test_a_method_without_training_takes_part_everywhere(tmp_path):
     said = done.stdout + done.stderr
     jobs = [job for job in said.split("\n[") if "run=displacement," in job]
     rules = sorted(re.search(r"^rule (\w+):", job, re.M)[1] for job in jobs)
-    assert rules == ["score", "score", "spot", "spot"]
+    assert rules == ["figures", "figures", "score", "score", "spot", "spot"]
     assert len({re.search(r"dataset=(\w+), run", job)[1] for job in jobs}) == 2
     spotted = re.findall(r"mespot spot .*--network displacement .*", said)
     assert len(spotted) == 2

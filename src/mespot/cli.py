@@ -582,7 +582,9 @@ def _report(
         list[str], typer.Option(help="DATASET/METHOD/..., whose intervals to show")
     ] = (),
     summary: Annotated[Path | None, typer.Option(help="the table of all scores")] = None,
-    figures: Annotated[list[Path], typer.Option(help="folder of figures")] = (),
+    figures: Annotated[
+        list[Path], typer.Option(help="list of figures: RUN.json beside the folder RUN")
+    ] = (),
     about: Annotated[str, typer.Option(help="what a page of one's own videos says first")] = "",
     settings: Settings = "{}",
 ) -> None:

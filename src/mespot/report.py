@@ -100,7 +100,7 @@ def report(
     """Write the page `out` and, beside it, the folder `videos` with scripts and pictures.
 
     `shown` are folders below `results`, DATASET/METHOD/... (see `experiments`). `about` says what a page of
-    one's own videos begins with; `figures` are folders of the stage of that name. Nothing is loaded from
+    one's own videos begins with; `figures` are lists of figures, RUN.json beside the folder RUN. Nothing is loaded from
     elsewhere. Raises InputError for a file that is not there or lacks a column.
     """
     by_dataset: dict[str, list[str]] = {}
@@ -128,7 +128,7 @@ def report(
         sheets=_worst_first(index["videos"]),
         table=_table(summary, settings.headline, shown) if summary else None,
         headline=settings.headline,
-        figures=[one for folder in figures for one in _figures(folder, out.parent)],
+        figures=[one for path in figures for one in _figures(path, out.parent)],
         versions=_versions(results, shown),
         columns=INTERVALS,
         lanes=LANES,
@@ -403,12 +403,11 @@ def _with_interval(row: Mapping[str, Any], kind: str) -> dict[str, str]:
     }
 
 
-def _figures(folder: Path, page: Path) -> list[dict[str, str]]:
+def _figures(path: Path, page: Path) -> list[dict[str, str]]:
     """What the stage `figures` lists of a run's, with the run's name and where they are. Raises InputError."""
-    path = folder / "figures.json"
     with reading(path):
         listed = parsed(path.read_bytes(), list[Listed])
-    where = os.path.relpath(folder, page)
+    where = os.path.relpath(path.with_suffix(""), page)
     return [
         {
             **one,

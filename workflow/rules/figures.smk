@@ -8,7 +8,7 @@ rule figures:
         histories=ask(plan.histories),
         model=ask(plan.model_with_graph),
     output:
-        report(
+        figures=report(
             directory(f"{R}/report/figures/{{dataset}}/{{run}}{{chosen}}"),
             patterns=["{name,[a-z0-9_]+}.svg"],
             caption="../report/figure.rst",
@@ -16,6 +16,8 @@ rule figures:
             subcategory="{run}{chosen}",
             labels=lambda wildcards: {"figure": wildcards.name.replace("_", " ")},
         ),
+        # For the page: of a file Snakemake tells whether it changed, of a folder it does not.
+        listed=f"{R}/report/figures/{{dataset}}/{{run}}{{chosen}}.json",
     log:
         f"{R}/logs/figures/{{dataset}}/{{run}}{{chosen}}.log",
     benchmark:
@@ -30,8 +32,9 @@ rule figures:
         "mespot figures --dataset {wildcards.dataset:q} --method {wildcards.run:q}{wildcards.chosen:q}"
         " --annotation {input.annotation:q} --intervals {input.intervals:q}"
         " --subjects {input.subjects:q} --features {input.features:q}"
-        " {params.histories} {params.model} --out {output:q}"
+        " {params.histories} {params.model} --out {output.figures:q}"
         " --settings {params.stage[config]:q} 2> {log:q}"
+        " && cp {output.figures:q}/figures.json {output.listed:q}"
 
 
 rule figures_table:

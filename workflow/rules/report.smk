@@ -9,7 +9,7 @@ rule report:
         annotation=[f"{R}/{name}/annotation.csv" for name in plan.datasets_shown],
         spotted=plan.spotted_shown(),
         faces=plan.faces_shown(),
-        figures=[f"{R}/report/figures/{run}" for run in plan.drawn()],
+        figures=[f"{R}/report/figures/{run}.json" for run in plan.drawn()],
         table=f"{R}/report/figures/table1.tex",
     output:
         page=f"{R}/report/index.html",
@@ -49,10 +49,10 @@ rule report_own:
         "../../envs/mespot.yaml"
     params:
         results=lambda wildcards: R,
-        shown=f"{cfg.own_name}/{plan.own_run()}",
+        run=f"{cfg.own_name}/{plan.own_run()}",
         about=about(cfg.own.method, cfg.own.dataset),
         stage=ask(plan.stage, "report"),
     shell:
-        "mespot report --results {params.results:q} --shown {params.shown:q}"
+        "mespot report --results {params.results:q} --shown {params.run:q}"
         " --about {params.about:q} --out {output.page:q}"
         " --settings {params.stage[config]:q} 2> {log:q}"
