@@ -343,7 +343,8 @@ while [ $# -gt 1 ]; do
     --frames) mkdir -p "$2" && : > "$2/1.png" ;;
   esac
   case "$stage $1" in
-    "figures --out") mkdir -p "$2" && : > "$2/figures.json" ;;
+    "figures --out") mkdir -p "$2" ;;
+    "figures --listed") : > "$2" ;;
     "report --out") mkdir -p "$(dirname "$2")/videos" ;;
   esac
   shift

@@ -40,7 +40,7 @@ curves --features features.h5 --curves own/rule/curves.h5 --out curves.csv
 intervals-export --intervals d/rule/intervals.csv --format elan --out elan --features d/features.h5
 score --annotation d/annotation.csv --intervals d/rule/intervals.csv --protocol strict --out d/rule/score.json --subjects d/rule/subjects.csv
 aggregate --score d/rule/score.json --subjects d/rule/subjects.csv --results . --out summary.csv
-figures --dataset d --method rule --annotation d/annotation.csv --intervals d/rule/intervals.csv --subjects d/rule/subjects.csv --features d/features.h5 --out report/figures/d/rule
+figures --dataset d --method rule --annotation d/annotation.csv --intervals d/rule/intervals.csv --subjects d/rule/subjects.csv --features d/features.h5 --out report/figures/d/rule --listed report/figures/d/rule.json
 figures-table --summary summary.csv --out report/figures/table1.tex
 report --results . --shown d/rule --summary summary.csv --out report/index.html
 report --results . --shown own/rule --about test --out own/report/index.html

@@ -547,6 +547,7 @@ def _figures(
     ],
     features: In,
     out: Annotated[Path, typer.Option(show_default=False, help="folder to write"), WRITTEN],
+    listed: Annotated[Path | None, typer.Option(help="figures.json once more"), WRITTEN] = None,
     history: Annotated[list[Path], typer.Option(help="of a fold: folds/FOLD/history.csv")] = (),
     model: Annotated[Path | None, typer.Option(help="one whose network has a fixed graph")] = None,
     settings: Settings = "{}",
@@ -557,7 +558,7 @@ def _figures(
 
     parsed = Report.parse(settings, unread=("methods",))
     run = Run(annotation, intervals, subjects, features, history, model)
-    figures(run, dataset, method, out, parsed)
+    figures(run, dataset, method, out, parsed, listed)
 
 
 @command("figures-table")

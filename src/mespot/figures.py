@@ -53,23 +53,28 @@ class Drawn(NamedTuple):
     figure: Figure
 
 
-def figures(run: Run, dataset: str, method: str, out: Path, settings: Report) -> None:
-    """Write into the folder `out` NAME.svg, NAME.png and NAME.csv of each figure, and `figures.json`.
+def figures(
+    run: Run, dataset: str, method: str, out: Path, settings: Report, listed: Path | None = None
+) -> None:
+    """Write into the folder `out` NAME.svg, NAME.png and NAME.csv of each figure, and `figures.json`,
+    which `listed` has as well.
 
     That is a list of objects with dataset, method (METHOD, or METHOD/inner), name, title, caption and
     alt. Raises InputError.
     """
     with replacing(out) as folder, context(charts.STYLE):
         folder.mkdir()
-        listed = []
+        known = []
         for one in drawn(run, settings.headline):
             charts.save(one.figure, folder / one.name, one.title, one.alt)
             one.data.to_csv(folder / f"{one.name}.csv", index=False)
             told = {key: getattr(one, key) for key in ("name", "title", "caption", "alt")}
-            listed.append({"dataset": dataset, "method": method, **told})
-        (folder / "figures.json").write_text(
-            json.dumps(listed, indent=1, ensure_ascii=False) + "\n"
-        )
+            known.append({"dataset": dataset, "method": method, **told})
+        told = json.dumps(known, indent=1, ensure_ascii=False) + "\n"
+        (folder / "figures.json").write_text(told, encoding="utf-8")
+    if listed:
+        with replacing(listed) as temporary:
+            temporary.write_text(told, encoding="utf-8")
 
 
 def drawn(run: Run, protocol: str) -> Iterator[Drawn]:

@@ -32,9 +32,8 @@ rule figures:
         "mespot figures --dataset {wildcards.dataset:q} --method {wildcards.run:q}{wildcards.chosen:q}"
         " --annotation {input.annotation:q} --intervals {input.intervals:q}"
         " --subjects {input.subjects:q} --features {input.features:q}"
-        " {params.histories} {params.model} --out {output.figures:q}"
+        " {params.histories} {params.model} --out {output.figures:q} --listed {output.listed:q}"
         " --settings {params.stage[config]:q} 2> {log:q}"
-        " && cp {output.figures:q}/figures.json {output.listed:q}"
 
 
 rule figures_table:
