@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import xml.etree.ElementTree as ET
+from statistics import NormalDist
 
 import matplotlib
 import numpy as np
@@ -217,8 +218,11 @@ def test_scores_are_merged_until_there_are_enough():
     assert first[2] == pytest.approx((4 * 0.05 + 7 * 0.15) / 11)
     assert last[:2] + last[3:6] == (0.2, 1, 15, 0, 0)
     # Wilson's interval: Brown, Cai and DasGupta 2001, and 0 of 15 by hand.
-    assert last[6:] == pytest.approx((0, figures.Z**2 / (15 + figures.Z**2)), abs=1e-12)
-    assert figures.wilson(5, 10) == pytest.approx((0.2366, 0.7634), abs=1e-4)
+    z = NormalDist().inv_cdf(0.975)
+    assert last[6:] == pytest.approx((0, z**2 / (15 + z**2)), abs=1e-12)
+    half = pd.Series([True] * 5 + [False] * 5)
+    ((*_, low, high),) = figures.bins(pd.Series([0.5] * 10), half)
+    assert (low, high) == pytest.approx((0.2366, 0.7634), abs=1e-4)
     assert [row[:2] + row[3:5] for row in figures.bins(scores[:3], right)] == [(0, 1, 3, 3)]
     assert list(figures.bins(scores[:0], right)) == []
 

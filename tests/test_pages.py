@@ -674,6 +674,13 @@ def test_corrections_become_an_annotation(results, opened, tmp_path):
     again = opened()
     again.wait_for_selector("#v-plot canvas")
     assert "1 accepted, 1 moved, 1 added, 1 rejected" in again.inner_text("#e-told")
+    # Of other intervals nothing was decided, whatever number they have; what was added is still there.
+    others = [interval("a", "macro", at, at + 7) for at in (10, 60, 90, 130)]
+    results.dataset({"a": 200}, others, clock=clock)
+    results.page()
+    later = opened()
+    later.wait_for_selector("#v-plot canvas")
+    assert "0 accepted, 0 moved, 1 added, 0 rejected, 4 undecided" in later.inner_text("#e-told")
 
 
 def test_the_annotated_video_plays_in_step(results, opened):

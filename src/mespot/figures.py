@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.style import context
 from pydantic import FiniteFloat
+from scipy.stats import binomtest
 
 from mespot import resampling, store
 from mespot.errors import InputError, damaged, reading
@@ -28,7 +29,6 @@ from mespot.store import checked, replacing
 COUNTS = list(Count._fields)
 POINTS = ("onset", "apex", "offset")
 BINS, LEAST = 10, 10  # of scores, from 0 to 1; intervals that are in one after merging
-Z = 1.96  # normal quantile of a 95 % interval
 
 
 class Run(NamedTuple):
@@ -322,13 +322,8 @@ def bins(scores: pd.Series, right: pd.Series) -> Iterator[tuple[float, ...]]:
     for low, high in zip([0, *ends], ends, strict=False):
         its = scores[(tenth >= low) & (tenth < high)]
         n, k = len(its), int(right[its.index].sum())
-        yield low / BINS, high / BINS, its.mean(), n, k, k / n, *wilson(k, n)
-
-
-def wilson(k: int, n: int) -> tuple[float, float]:
-    """The 95 % interval of a share of k in n (Wilson 1927)."""
-    middle, half = k + Z**2 / 2, Z * np.sqrt(k * (n - k) / n + Z**2 / 4)
-    return (middle - half) / (n + Z**2), (middle + half) / (n + Z**2)
+        share = binomtest(k, n).proportion_ci(method="wilson")
+        yield low / BINS, high / BINS, its.mean(), n, k, k / n, share.low, share.high
 
 
 def training(histories: Sequence[Path]) -> Drawn:

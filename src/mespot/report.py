@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -28,17 +29,13 @@ from mespot.intervals import INTERVALS, LANE_COLUMNS, TYPES, load_intervals, loa
 from mespot.matches import matches
 from mespot.own import MUCH
 from mespot.pages import sidecar, strips
+from mespot.papers.table import PAPER
 from mespot.progress import progress
+from mespot.roi import SIDES
 from mespot.settings import Name, Report
 from mespot.spotting.lanes import LANES
 from mespot.store import parsed, replacing
 
-# The paper's Table 1 (macro, micro, overall), whose epochs are chosen on the left-out subject's labels.
-PAPER = {
-    "cas_me_sq": (0.4235, 0.1538, 0.3834),
-    "samm_lv": (0.4293, 0.1984, 0.3728),
-    POOLED: (None, None, 0.3771),
-}
 # What the page is told of an interval, in this order.
 EVENT = (
     "video",
@@ -303,7 +300,7 @@ def _pictures(
         at = strips.middle(feature)
         last = len(feature.seen) - 1
         spans = [tuple(min(frame, last) for frame in span) for span in spans]
-        faces = strips.frames_at(crops, strips.needed(spans) | {at})
+        faces = strips.frames_at(crops, {at, *chain(*spans)})
         known: dict[tuple[int, int, int], int] = {}
         for row, span in zip(drawn, spans, strict=True):
             if span not in known:
@@ -329,9 +326,10 @@ def _points(path: Path, frames: int, files: ExitStack) -> np.ndarray | None:
 
 def _flow(path: Path, frames: int, files: ExitStack) -> store.Rows | None:
     """The flow, where it was kept: it can be made again from what is left, and is large."""
-    return (
-        strips.flow_rows(files.enter_context(store.read(path)), frames) if path.is_file() else None
-    )
+    if not path.is_file():
+        return None
+    file = files.enter_context(store.read(path))
+    return store.rows(file, "flow", np.int16, frames - 1, 2, SIDES, SIDES)
 
 
 def _of(table: pd.DataFrame, video: str) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -12,7 +12,6 @@ from PIL import Image, ImageDraw
 from mespot import store, video
 from mespot.errors import InputError, damaged
 from mespot.feature_store import Feature
-from mespot.roi import SIDES
 
 FACE, GAP = 128, 4  # px of one face's picture, and between two
 SHEET = 192  # px of a face on the contact sheet
@@ -59,7 +58,7 @@ def _moved(flow: store.Rows, onset: int, apex: int) -> np.ndarray:
 def wheel(flow: np.ndarray) -> np.ndarray:
     """Flow (2, H, W) in the usual colours, (H, W, 3) uint8: hue its direction, white where nothing moves.
 
-    A length of 1 or more is the full colour; to the right red, downwards green.
+    A length of 1 or more is the full colour; to the right red, downwards yellow green, to the left cyan.
     """
     size = np.rint(255 * np.hypot(*flow).clip(0, 1))
     hue = np.rint(255 * (np.arctan2(flow[1], flow[0]) / (2 * np.pi) % 1))
@@ -68,17 +67,16 @@ def wheel(flow: np.ndarray) -> np.ndarray:
 
 
 def sheet(face: np.ndarray, points: np.ndarray, feature: Feature, frame: int, path: Path) -> None:
-    """Draw a face with its landmarks (68, 2) px and the places of its regions."""
+    """Draw a filmed face with its landmarks (68, 2) px and the places of its regions."""
     scale = SHEET / len(face)
     picture = _face(face, SHEET)
     draw = ImageDraw.Draw(picture)
     for x, y in np.nan_to_num(points) * scale:
         draw.ellipse((x - 1.2, y - 1.2, x + 1.2, y + 1.2), fill="#56b4e9")
-    if feature.face is not None:
-        half = max(0.05 * feature.inter_ocular * scale, 2)
-        places = feature.face.place[frame] + points[NOSE].mean(0)
-        for x, y in np.nan_to_num(places) * scale:
-            draw.rectangle((x - half, y - half, x + half, y + half), outline="#e69f00")
+    half = max(0.05 * feature.inter_ocular * scale, 2)
+    places = feature.face.place[frame] + points[NOSE].mean(0)
+    for x, y in np.nan_to_num(places) * scale:
+        draw.rectangle((x - half, y - half, x + half, y + half), outline="#e69f00")
     picture.save(path, quality=QUALITY)
 
 
@@ -104,13 +102,3 @@ def trembling(points: np.ndarray, feature: Feature) -> float | None:
 
 def _face(face: np.ndarray, side: int) -> Image.Image:
     return Image.fromarray(face).convert("RGB").resize((side, side))
-
-
-def flow_rows(file, frames: int) -> store.Rows:
-    """The flow of a video of so many frames, from its file. Raises InputError."""
-    return store.rows(file, "flow", np.int16, frames - 1, 2, SIDES, SIDES)
-
-
-def needed(spans: Sequence[tuple[int, int, int]]) -> set[int]:
-    """The frames that strips show."""
-    return {frame for span in spans for frame in span}

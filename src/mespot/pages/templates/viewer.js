@@ -457,9 +457,13 @@ $("v-video").addEventListener("seeked", () => view.plot?.redraw(false));
 
 // By interval: status (accepted, rejected, moved, added), and what was changed of it.
 const KEPT = `mespot ${location.pathname}`, changes = new Map(), added = [];
+// Kept over a new page of other intervals too: what was decided is known by the interval, not by its number.
+const frames = video => `${video.file} ${video.start} ${video.fps}`;
+const key = event => event.what === "added" ? event.at
+  : [frames(page.videos[event.video]), page.runs[event.run].name, event.type, event.onset, event.apex, event.offset].join(" ");
 
 function corrected(event) {
-  return {...event, ...changes.get(event.at)};
+  return {...event, ...changes.get(key(event))};
 }
 
 function everything() {
@@ -467,7 +471,7 @@ function everything() {
 }
 
 function change(event, what) {
-  changes.set(event.at, {...changes.get(event.at), ...what});
+  changes.set(key(event), {...changes.get(key(event)), ...what});
   keep();
   told();
   view.plot.redraw(false);
@@ -483,8 +487,11 @@ function keep() {
 function remember() {
   try {
     const kept = JSON.parse(localStorage.getItem(KEPT) ?? "null");
-    for (const [at, what] of kept?.changes ?? []) changes.set(at, what);
-    added.push(...(kept?.added ?? []));
+    for (const [of, what] of kept?.changes ?? []) changes.set(of, what);
+    for (const event of kept?.added ?? []) {
+      const video = page.videos.findIndex(one => frames(one) === event.of);
+      if (video >= 0) added.push({...event, video});
+    }
   } catch { /* as if nothing had been kept */ }
 }
 
@@ -496,7 +503,7 @@ function fields() {
     $("e-type").value = now.type;
     for (const name of ["onset", "apex", "offset"]) $(`e-${name}`).value = seconds(view.video, now[name]).toFixed(3);
   }
-  const states = [...page.events.filter(event => event.what === "spotted"), ...added].map(event => changes.get(event.at)?.status);
+  const states = [...page.events.filter(event => event.what === "spotted"), ...added].map(event => changes.get(key(event))?.status);
   const count = status => states.filter(one => one === status).length;
   $("e-told").textContent = (now?.status ? `This one: ${now.status}. ` : now ? "This one: undecided. " : "")
     + `${count("accepted")} accepted, ${count("moved")} moved, ${count("added")} added, ${count("rejected")} rejected, ${count(undefined)} undecided.`;
@@ -514,10 +521,10 @@ function add() {
   const {min, max} = view.plot.scales.x, {video} = view, half = Math.round(video.fps / 2);
   const middle = view.cursor ?? Math.round(((min + max) / 2 - video.start) * video.fps);
   const onset = Math.max(middle - half, 0), offset = Math.min(middle + half, video.frames - 1);
-  const event = {at: `added ${Date.now()}`, video: view.at, run: view.run, what: "added", type: "macro", onset, offset,
+  const event = {at: `added ${Date.now()}`, of: frames(video), video: view.at, run: view.run, what: "added", type: "macro", onset, offset,
     apex: Math.round((onset + offset) / 2), score: null, iou: null, outcome: null, strip: null};
   added.push(event);
-  changes.set(event.at, {status: "added"});
+  changes.set(key(event), {status: "added"});
   open(view.at, event);
   keep();
 }
