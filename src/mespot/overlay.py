@@ -23,7 +23,7 @@ from pydantic import PositiveFloat
 
 from mespot import store
 from mespot.align import moved
-from mespot.curves import of_video
+from mespot.curves import TOP, moved_by, of_video
 from mespot.decode import Kept
 from mespot.errors import InputError, damaged
 from mespot.faces.register import compose, invert
@@ -31,9 +31,8 @@ from mespot.feature_store import CLOCK, Feature, load
 from mespot.intervals import NEEDED, TYPES, load_intervals
 from mespot.progress import progress
 from mespot.roi import SIDES, box
-from mespot.settings import Decode, Displacement, Roi
+from mespot.settings import Decode, Roi
 from mespot.source import silent
-from mespot.spotting.displacement import displacement
 from mespot.store import replacing
 from mespot.stretches import runs
 
@@ -41,8 +40,6 @@ Colour = tuple[int, int, int]  # red, green, blue
 
 # Longest side of a picture as it is drawn, and least width, px.
 LARGEST, SMALLEST = 1280, 640
-# How far a region is from its place where it is drawn in full colour, in inter-ocular distances.
-TOP = 0.2
 # Flow is drawn in cells so large, in inter-ocular distances, where it is faster than STILL, the same a
 # second: as far as it would go in AHEAD s, and no farther than FAR.
 CELL, STILL, AHEAD, FAR = 0.16, 0.15, 0.4, 0.3
@@ -119,13 +116,6 @@ def _of_video(path: Path | None, video: str, columns: Iterable[str]) -> list[dic
         return []
     table = load_intervals(path, columns)
     return table[table["video"] == video].to_dict("records")
-
-
-def moved_by(feature: Feature, curves: pd.DataFrame) -> np.ndarray:
-    """How far each region is from its place: (T, R), in inter-ocular distances."""
-    if set(feature.regions) <= set(curves):
-        return curves[[*feature.regions]].to_numpy()
-    return np.linalg.norm(displacement(feature, Displacement()), axis=2)
 
 
 def film(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:

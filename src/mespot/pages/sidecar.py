@@ -14,15 +14,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mespot.curves import TOP, moved_by
 from mespot.feature_store import Feature
-from mespot.settings import Displacement
-from mespot.spotting.displacement import displacement
 from mespot.stretches import runs
 
-# Motion is drawn on one scale over all videos, so that a still face looks still: displacement in
-# inter-ocular distances. On ten real videos strong expressions reach .1 to .4, still faces .01. Published
-# features tell no such distance: there it is in each video's own (`displacement`).
-TOP, TOP_OF_PUBLISHED = 0.2, 8.0
+# Published features tell no inter-ocular distance: motion is in each video's own scale (`displacement`).
+TOP_OF_PUBLISHED = 8.0
 BINS = 400  # of the envelope that the list of videos draws
 LACKING = 65535
 
@@ -62,11 +59,8 @@ def top_of(feature: Feature) -> float:
 
 def motion_of(feature: Feature, curves: Mapping[int, pd.DataFrame]) -> np.ndarray:
     """How far each region is from its neutral place: (T-1, R)."""
-    for table in curves.values():
-        if set(feature.regions) <= set(table):  # `displacement` has followed it already
-            return table[list(feature.regions)].to_numpy()[: len(feature.mdmo)]
-    moved = np.linalg.norm(displacement(feature, Displacement()), axis=2)
-    return moved[: len(feature.mdmo)]
+    followed = (table for table in curves.values() if set(feature.regions) <= set(table))
+    return moved_by(feature, next(followed, None))[: len(feature.mdmo)]
 
 
 def envelope(table: pd.DataFrame, feature: Feature) -> str:
