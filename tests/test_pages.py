@@ -641,35 +641,48 @@ def test_corrections_become_an_annotation(results, opened, tmp_path):
     page.click("tr[data-event='0']")
     page.wait_for_function("view.event?.at === 0")
     page.keyboard.press("a")
-    page.click("tr[data-event='1']")
-    page.wait_for_function("view.event?.at === 1")
+    page.wait_for_function("view.event?.at === 1")  # on to the next
     page.keyboard.press("r")
-    page.click("tr[data-event='2']")
     page.wait_for_function("view.event?.at === 2")
+    assert page.input_value("#e-offset") == "10.000"  # as intervals.csv says it
+    page.fill("#e-offset", "9.4")
+    page.press("#e-offset", "Enter")
+    assert page.input_value("#e-type") == "micro"  # so short it is
     page.fill("#e-offset", "10.5")
     page.press("#e-offset", "Enter")
+    assert page.input_value("#e-type") == "macro"
     page.select_option("#e-type", "micro")
-    page.keyboard.press("Tab")
     page.click("#v-whole")
     page.click("#e-add")
     page.wait_for_function("view.event?.what === 'added'")
     assert "1 accepted, 1 moved, 1 added, 1 rejected, 1 undecided" in page.inner_text("#e-told")
+    rows = page.locator("#list tbody tr").all_inner_texts()
+    assert [row.split("\t")[:2] + row.split("\t")[3:5] for row in rows] == [
+        ["accepted", "macro", "1.00", "1.00"],
+        ["rejected", "macro", "5.00", "1.00"],
+        ["moved", "micro", "9.00", "1.50"],
+        ["undecided", "macro", "13.00", "1.00"],
+        ["added", "macro", "9.60", "1.10"],
+    ]
+    page.select_option("#l-outcome", "undecided")
+    assert page.locator("#list tbody tr").count() == 1
     with page.expect_download() as download:
         page.click("#e-save")
     path = tmp_path / "checked.csv"
     download.value.save_as(path)
+    assert page.inner_text("#e-told").startswith("checked.csv: 3 intervals of 1 of 1 videos")
     rows = pd.read_csv(path)
     assert rows["status"].tolist() == ["accepted", "moved", "added"]
     assert rows["type"].tolist() == ["macro", "micro", "macro"]
     assert rows["onset_s"].tolist()[:2] == [1.0, 9.0]
-    assert rows["offset_s"].tolist()[:2] == [1.9, 10.5]
+    assert rows["offset_s"].tolist()[:2] == [1.9, 10.4]  # when the last frame appears
     files = {"source": path, "features": results.folder / "d" / "features.h5"}
     files |= {name: tmp_path / f"{name}.csv" for name in ("out", "as-given", "audit")}
     words = [f"--{name}={file}" for name, file in files.items()]
     done = CliRunner().invoke(app, ["annotation", *words])
     assert done.exit_code == 0, done.output
     read = pd.read_csv(tmp_path / "out.csv")
-    assert read[["onset", "offset"]].to_numpy().tolist()[:2] == [[10, 19], [90, 105]]
+    assert read[["onset", "offset"]].to_numpy().tolist()[:2] == [[10, 19], [90, 104]]
     # What was decided is there again when the page is.
     again = opened()
     again.wait_for_selector("#v-plot canvas")

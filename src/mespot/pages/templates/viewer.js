@@ -8,6 +8,7 @@ const style = getComputedStyle(document.documentElement);
 const colour = name => style.getPropertyValue(`--${name}`).trim();
 const LEFT = 118, RIGHT = 12;  // px beside the curves, as beside the lanes
 const BAR = 16, LANE = 9, REGION = 10;
+const MICRO = 0.5;  // s: the longest micro-expression
 const SHOWN = 200;  // rows of the list at a time
 const MOTION = [[255, 255, 255], [185, 163, 216], [95, 58, 150], [27, 10, 51]];
 const LINES = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#1b1b1b", "#8a6d00"];
@@ -66,12 +67,16 @@ const run = () => Number(chosen("l-run") || 0);
 const least = () => Number($("l-least").value);
 const enough = event => event.score === null || event.score >= least();
 
+const labelled = page.videos.some(video => video.labelled);
+// Of one's own videos what was decided of an interval is its outcome.
+const outcomeOf = event => (labelled ? event.outcome : corrected(event).status)
+  || (event.what === "spotted" && !labelled ? "undecided" : event.what);
 const COLUMNS = {
-  outcome: ["outcome", event => event.what === "not counted" ? event.what : event.outcome || event.what, "text"],
-  type: ["type", event => event.type, "text"],
+  outcome: [labelled ? "outcome" : "decision", outcomeOf, "text"],
+  type: ["type", event => corrected(event).type, "text"],
   video: ["video", event => page.videos[event.video].name, "text"],
-  onset: ["onset, s", event => begins(event)],
-  duration: ["duration, s", event => lasts(event)],
+  onset: ["onset, s", event => begins(corrected(event))],
+  duration: ["duration, s", event => lasts(corrected(event))],
   score: ["score", event => event.score],
   iou: ["best IoU", event => event.iou],
 };
@@ -81,19 +86,18 @@ const VIDEOS = {
   picture: ["", () => null, "picture"],
   length: ["length, s", row => row.video.frames / row.video.fps],
   lost: ["left out, %", row => 100 * row.video.left_out],
-  spotted: ["spotted", row => row.spotted],
-  false: ["false", row => row.false],
-  missed: ["missed", row => row.missed],
+  spotted: ["spotted", row => row.spotted, "whole"],
+  false: ["false", row => row.false, "whole"],
+  missed: ["missed", row => row.missed, "whole"],
 };
-const labelled = page.videos.some(video => video.labelled);
 const columns = () => {
   const all = chosen("l-outcome") === "videos" ? VIDEOS : COLUMNS;
   return Object.entries(all).filter(([name]) => labelled || !["iou", "false", "missed"].includes(name));
 };
 
 function filtered() {
-  const outcome = chosen("l-outcome"), type = chosen("l-type"), fits = event => !type || event.type === type;
-  const events = page.events.filter(event => event.run === run() && fits(event));
+  const outcome = chosen("l-outcome"), type = chosen("l-type"), fits = event => !type || corrected(event).type === type;
+  const events = [...page.events, ...added].filter(event => event.run === run() && fits(event));
   if (outcome === "videos") {
     return page.videos.map((video, at) => ({video, at})).filter(row => row.video.dataset === page.runs[run()].dataset).map(row => {
       const own = ofVideo[row.at].filter(event => event.run === run() && fits(event) && enough(event));
@@ -102,7 +106,7 @@ function filtered() {
         false: count(event => event.outcome === "false"), missed: count(event => event.outcome === "missed")};
     });
   }
-  return events.filter(event => enough(event) && (outcome ? event.outcome === outcome
+  return events.filter(event => enough(event) && (outcome ? outcomeOf(event) === outcome
     && (outcome !== "found" || event.what === "spotted") : true));
 }
 
@@ -148,7 +152,7 @@ function fill() {
       const cell = line.insertCell(), of = value(row);
       if (kind === "text") cell.className = `text ${name === "type" ? of : ""}`;
       if (kind === "picture") cell.append(small(row.at));
-      else cell.textContent = of === null ? "" : typeof of === "number" && !Number.isInteger(of) ? of.toFixed(2) : of;
+      else cell.textContent = of === null ? "" : typeof of === "number" && kind !== "whole" ? of.toFixed(2) : of;
     }
     line.addEventListener("click", () => openRow(at));
     return line;
@@ -160,7 +164,7 @@ function fill() {
 function count() {
   const own = page.events.filter(event => event.run === run() && event.what !== "not counted");
   const spotted = own.filter(event => event.what === "spotted" && enough(event));
-  const told = [`${list.rows.length} of ${chosen("l-outcome") === "videos" ? page.videos.length : own.length}`];
+  const told = [`${list.rows.length} listed`];
   if (labelled) {
     const found = spotted.filter(event => event.outcome === "found").length;
     const truth = own.filter(event => event.what === "annotated").length;
@@ -175,14 +179,16 @@ function count() {
 function mark() {
   for (const line of document.querySelectorAll("#list tbody tr"))
     line.classList.toggle("chosen", list.rows[line.dataset.row] === view.event || list.rows[line.dataset.row]?.video === view.video);
-  for (const line of document.querySelectorAll("tr[data-event]"))
+  for (const line of document.querySelectorAll("tr[data-event]")) {
     line.classList.toggle("chosen", Number(line.dataset.event) === view.event?.at);
+    line.cells[0].dataset.decision = corrected(page.events[line.dataset.event]).status ?? "";
+  }
 }
 
 function openRow(at) {
   const row = list.rows[at];
   if (!row) return;
-  list.at = at;
+  list.at = at;  // of a video; of an interval `open` says it
   if ("what" in row) open(row.video, row);
   else open(row.at, null);
 }
@@ -232,7 +238,7 @@ const shownEvents = () => ofVideo[view.at].filter(event => event.run === view.ru
 async function open(at, event, scrolled = true) {
   const video = page.videos[at], other = view.video !== video || (event && event.run !== view.run);
   Object.assign(view, {video, at, event});
-  if (event) view.run = event.run;
+  if (event) [view.run, list.at] = [event.run, list.rows.indexOf(event)];
   else if (!(view.run in video.envelope)) view.run = run() in video.envelope ? run() : Number(Object.keys(video.envelope)[0]);
   $("viewer").hidden = false;
   $("v-name").textContent = video.name;
@@ -302,6 +308,7 @@ function draw() {
     cursor: {drag: {x: true, y: false}, y: false, points: {size: 6}},
     scales: {x: {time: false}, y: {range: (_, low, high) => [0, probable ? 1.02 : Math.max(high || 0, view.content.top / 2) * 1.05]}},
     axes: [{values: (_, ticks) => ticks.map(tick => `${+tick.toFixed(3)} s`)}, {size: LEFT - 22, label: probable ? "probability" : "displacement", labelSize: 22}],
+    legend: {markers: {dash: (plot, k) => plot.series[k].dash ? "dotted" : "solid"}},
     series: [{label: "time", value: (_, value) => value === null ? "–" : `${value.toFixed(3)} s`}, ...series],
     hooks: {setScale: [lanes], setCursor: [pointed], drawClear: [shade]},
   }, [x, ...curves.map(curve => curve.values.concat(new Array(n - curve.values.length).fill(null)))], place);
@@ -476,6 +483,7 @@ function change(event, what) {
   told();
   view.plot.redraw(false);
   lanes(view.plot);
+  fill();
 }
 
 function keep() {
@@ -501,7 +509,8 @@ function fields() {
   for (const name of form) $(`e-${name}`).disabled = !now;
   if (now) {
     $("e-type").value = now.type;
-    for (const name of ["onset", "apex", "offset"]) $(`e-${name}`).value = seconds(view.video, now[name]).toFixed(3);
+    // As in the list and in intervals.csv an offset is when its last frame goes.
+    for (const name of ["onset", "apex", "offset"]) $(`e-${name}`).value = seconds(view.video, now[name] + (name === "offset")).toFixed(3);
   }
   const states = [...page.events.filter(event => event.what === "spotted"), ...added].map(event => changes.get(key(event))?.status);
   const count = status => states.filter(one => one === status).length;
@@ -509,12 +518,25 @@ function fields() {
     + `${count("accepted")} accepted, ${count("moved")} moved, ${count("added")} added, ${count("rejected")} rejected, ${count(undefined)} undecided.`;
 }
 
+// As its duration says, unless someone has said otherwise.
+const kind = event => lasts(event) <= MICRO + 1e-6 ? "micro" : "macro";
+
 function moved(event, name, frame) {
-  const now = {...corrected(event), [name]: Math.min(Math.max(frame, 0), view.video.frames - 1)};
-  if (now.onset > now.offset) return;
+  const before = corrected(event), now = {...before, [name]: Math.min(Math.max(frame, 0), view.video.frames - 1)};
+  if (now.onset > now.offset) return told();
   now.apex = Math.min(Math.max(now.apex, now.onset), now.offset);
-  const {onset, apex, offset} = now;
-  change(event, {onset, apex, offset, status: event.what === "added" ? "added" : "moved"});
+  if (before.type === kind(before)) now.type = kind(now);
+  const {onset, apex, offset, type} = now;
+  change(event, {onset, apex, offset, type, status: event.what === "added" ? "added" : "moved"});
+}
+
+// What is decided is done with: on to the next that is not.
+function decide(status) {
+  const {event} = view;
+  if (!event) return;
+  change(event, {status: event.what === "added" && status === "accepted" ? "added" : status});
+  const next = list.rows.findIndex((row, at) => at > list.at && "what" in row && outcomeOf(row) === "undecided");
+  if (next >= 0) openRow(next);
 }
 
 function add() {
@@ -525,16 +547,18 @@ function add() {
     apex: Math.round((onset + offset) / 2), score: null, iou: null, outcome: null, strip: null};
   added.push(event);
   changes.set(key(event), {status: "added"});
-  open(view.at, event);
   keep();
+  refresh();
+  open(view.at, event);
 }
+
+const accepted = () => [...page.events, ...added].filter(event => ["accepted", "moved", "added"].includes(corrected(event).status));
 
 // Times at which each of the frames appears, as `annotation` reads a table in seconds.
 function checked() {
   const lines = ["subject,video,type,onset_s,apex_s,offset_s,status"];
-  for (const event of [...page.events, ...added]) {
+  for (const event of accepted()) {
     const now = corrected(event), video = page.videos[event.video];
-    if (!["accepted", "moved", "added"].includes(now.status)) continue;
     const times = ["onset", "apex", "offset"].map(name => seconds(video, now[name]).toFixed(3));
     lines.push([video.subject, video.name, now.type, ...times, now.status].join(","));
   }
@@ -543,12 +567,14 @@ function checked() {
 
 if ($("v-edit")) {
   remember();
-  const status = name => () => view.event && change(view.event, {status: view.event.what === "added" && name === "accepted" ? "added" : name});
-  $("e-accept").addEventListener("click", status("accepted"));
-  $("e-reject").addEventListener("click", status("rejected"));
+  $("e-accept").addEventListener("click", () => decide("accepted"));
+  $("e-reject").addEventListener("click", () => decide("rejected"));
   $("e-type").addEventListener("change", () => change(view.event, {type: $("e-type").value, status: view.event.what === "added" ? "added" : "moved"}));
-  for (const name of ["onset", "apex", "offset"])
-    $(`e-${name}`).addEventListener("change", () => moved(view.event, name, Math.round((Number($(`e-${name}`).value) - view.video.start) * view.video.fps)));
+  for (const name of ["onset", "apex", "offset"]) {
+    const field = $(`e-${name}`);
+    field.addEventListener("change", () => moved(view.event, name, Math.round((Number(field.value) - view.video.start) * view.video.fps) - (name === "offset")));
+    field.addEventListener("keydown", event => event.key === "Enter" && field.blur());  // the keys are the page's again
+  }
   $("e-add").addEventListener("click", add);
   $("e-save").addEventListener("click", () => {
     const link = document.createElement("a");
@@ -556,6 +582,8 @@ if ($("v-edit")) {
     link.download = "checked.csv";
     link.click();
     URL.revokeObjectURL(link.href);
+    const kept = accepted(), videos = new Set(kept.map(event => event.video)).size;
+    $("e-told").textContent = `checked.csv: ${kept.length} intervals of ${videos} of ${page.videos.length} videos, in the folder of your downloads.`;
   });
 }
 
@@ -604,7 +632,6 @@ $("more").addEventListener("click", () => { list.shown += SHOWN; fill(); });
 for (const line of document.querySelectorAll("tr[data-event]"))
   line.addEventListener("click", () => {
     const event = page.events[line.dataset.event];
-    list.at = list.rows.indexOf(event);
     open(event.video, event);
   });
 for (const canvas of document.querySelectorAll("canvas.small")) seen.observe(canvas);
