@@ -752,6 +752,24 @@ def test_print_holds_the_table_and_each_interval(results, opened):
     assert len(page.pdf()) > 10_000
 
 
+def test_of_250_videos_nothing_is_loaded_before_one_is_opened(results, opened):
+    """What is opened at once: no video's script, and of the pictures those on the screen; a click loads one script."""
+    names = [f"v{k:03}" for k in range(250)]
+    found = [interval(name, "macro", 2, 8) for name in names]
+    results.dataset(dict.fromkeys(names, 12), found, truth=[])
+    results.page(summary=results.scored())
+    page = opened()
+    scripts = "[...document.querySelectorAll('script[src]')].map(one => one.getAttribute('src'))"
+    pictures = "[...document.images].filter(one => one.naturalWidth > 0).length"
+    assert page.locator("#list tbody tr").count() == 200
+    assert page.locator(".sheet img").count() == 250
+    assert page.evaluate(scripts) == []
+    assert page.evaluate(pictures) < 100
+    page.locator("#list tbody tr").nth(150).click()
+    page.wait_for_selector("#v-plot canvas")
+    assert page.evaluate(scripts) == ["videos/d_v150.js"]
+
+
 def test_many_videos_are_a_list_that_grows_on_demand(results, opened):
     """What is opened at once does not grow with what there is: one script a video, on a click."""
     found = [interval("a", "macro", 4 * at, 4 * at + 2) for at in range(450)]
