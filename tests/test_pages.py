@@ -696,6 +696,200 @@ def test_corrections_become_an_annotation(results, opened, tmp_path):
     assert "0 accepted, 0 moved, 1 added, 0 rejected, 4 undecided" in later.inner_text("#e-told")
 
 
+def two_videos(results, **named):
+    found = [interval("a", "macro", at, at + 9) for at in (10, 50, 90)]
+    found += [interval("b", "macro", at, at + 9) for at in (5, 25)]
+    results.dataset({"a": 200, "b": 60}, found, **named)
+    results.page()
+
+
+def click_event(page, number: int) -> None:
+    page.click(f"tr[data-event='{number}']")
+    page.wait_for_function(f"view.event?.at === {number} && view.plot")
+
+
+def hover(page, seconds: float) -> None:
+    box = page.locator("#v-plot .u-over").bounding_box()
+    at = page.evaluate(f"view.plot.valToPos({seconds}, 'x')")
+    page.mouse.move(box["x"] + at, box["y"] + 20)
+    page.wait_for_function("view.cursor !== undefined")
+
+
+def test_a_place_pointed_at_in_one_video_is_none_in_another(results, opened):
+    two_videos(results)
+    page = opened()
+    page.click("#v-whole")
+    hover(page, 18.0)
+    assert page.evaluate("view.cursor") == pytest.approx(180, abs=1)
+    click_event(page, 3)
+    page.keyboard.press("1")  # nothing is pointed at here
+    assert "0 moved" in page.inner_text("#e-told")
+    page.click("#e-add")
+    page.wait_for_function("view.event?.what === 'added'")
+    assert page.evaluate(
+        "view.event.onset <= view.event.apex && view.event.apex <= view.event.offset"
+    )
+    shown = page.evaluate("(({min, max}) => [min, max])(view.plot.scales.x)")
+    assert shown[0] <= page.evaluate("begins(view.event)") < shown[1]
+
+
+def test_the_curves_are_those_of_the_video_whatever_is_pressed_meanwhile(results, opened):
+    two_videos(results)
+    page = opened()
+    page.wait_for_selector("#v-plot canvas")
+    page.evaluate("openRow(2); openRow(3); openRow(4)")  # b is loaded once, and asked for twice
+    page.wait_for_function("view.content?.curves[0][0].values.length === 60")
+    page.wait_for_function("view.plot.data[0].length === 60")
+    assert page.inner_text("#v-name") == "b"
+
+
+def test_what_is_decided_in_one_window_is_known_in_another(results, opened):
+    two_videos(results)
+    pages = [opened(), opened()]
+    for page in pages:
+        page.wait_for_selector("#v-plot canvas")
+    click_event(pages[0], 0)
+    pages[0].keyboard.press("a")
+    pages[1].wait_for_function(
+        "document.getElementById('e-told').textContent.includes('1 accepted')"
+    )
+    click_event(pages[1], 1)
+    pages[1].keyboard.press("r")
+    assert "1 accepted, 0 moved, 0 added, 1 rejected" in opened().inner_text("#e-told")
+
+
+def test_what_was_added_to_a_video_that_failed_this_time_is_not_lost(results, opened):
+    two_videos(results)
+    page = opened()
+    click_event(page, 3)
+    page.click("#e-add")
+    page.wait_for_function("view.event?.what === 'added'")
+    results.dataset({"a": 200}, [interval("a", "macro", 10, 19)])
+    results.page()
+    less = opened()
+    click_event(less, 0)
+    less.keyboard.press("a")
+    two_videos(results)
+    assert "1 accepted, 0 moved, 1 added" in opened().inner_text("#e-told")
+
+
+def test_no_end_is_moved_by_an_empty_field_and_what_was_done_can_be_undone(results, opened):
+    two_videos(results)
+    page = opened()
+    click_event(page, 1)
+    page.fill("#e-onset", "")
+    page.press("#e-onset", "Enter")
+    assert page.input_value("#e-onset") == "5.000"
+    page.fill("#e-onset", "7")
+    page.press("#e-onset", "Enter")
+    assert page.inner_text("#e-told") == "An onset after the offset: set the offset first."
+    page.fill("#e-offset", "8")
+    page.press("#e-offset", "Enter")
+    assert "1 moved" in page.inner_text("#e-told")
+    assert page.inner_text("#v-now").startswith("moved macro; 5.00 to 8.00 s")
+    page.keyboard.press("u")
+    assert "0 moved" in page.inner_text("#e-told")
+    assert page.input_value("#e-offset") == "6.000"
+    page.click("#e-add")
+    page.wait_for_function("view.event?.what === 'added'")
+    page.keyboard.press("u")
+    assert "0 added" in page.inner_text("#e-told")
+    assert page.locator("#list tbody tr").count() == 5
+
+
+def test_the_next_is_the_next_of_the_list_that_is_shown(results, opened):
+    two_videos(results)
+    page = opened()
+    click_event(page, 0)
+    page.keyboard.press("a")
+    page.keyboard.press("a")
+    page.wait_for_function("view.event?.at === 2")
+    page.select_option("#l-outcome", "undecided")  # 2, 3, 4 are left; 2 is shown
+    page.keyboard.press("r")
+    page.wait_for_function("view.event?.at === 3")
+    page.keyboard.press("p")
+    page.wait_for_function("view.event?.at === 2")
+
+
+def test_a_chosen_interval_is_seen_on_a_laptop(results, opened):
+    """Of what is higher than the window its beginning, with the face."""
+    two_videos(results)
+    page = opened()
+    page.set_viewport_size({"width": 1366, "height": 640})
+    page.locator("#list tbody tr").nth(3).click()
+    page.wait_for_function("view.event?.at === 3 && view.plot")
+    page.wait_for_timeout(100)
+    strip = page.locator("#v-strip").bounding_box()
+    assert strip["y"] > 0
+    assert strip["y"] + strip["height"] < 640
+
+
+def test_bars_and_curves_go_together_after_the_window_was_resized(results, opened):
+    two_videos(results)
+    page = opened()
+    click_event(page, 1)
+    page.set_viewport_size({"width": 800, "height": 900})
+    page.wait_for_timeout(300)
+    bar, curve = page.evaluate(
+        """() => {
+            const [, from] = view.places.find(([event]) => event === view.event);
+            const left = document.querySelector("#v-plot .u-over").getBoundingClientRect().left;
+            return [from + document.getElementById("v-lanes").getBoundingClientRect().left,
+                    left + view.plot.valToPos(begins(view.event), "x")];
+        }"""
+    )
+    assert bar == pytest.approx(curve, abs=2)
+
+
+def test_what_is_not_counted_can_be_accepted(results, opened):
+    two_videos(results, apart=[interval("b", "micro", 40, 43, remarks="talking")])
+    page = opened()
+    click_event(page, 5)
+    page.keyboard.press("a")
+    assert "1 accepted" in page.inner_text("#e-told")
+    assert page.locator("#list tbody tr").nth(5).inner_text().startswith("accepted")
+
+
+def test_a_number_leads_to_all_that_it_counts(results, opened):
+    truth = [annotated("a", "macro", 10, 29)]
+    found = [interval("a", "macro", 40, 59, score=0.2), interval("a", "micro", 70, 73, score=0.9)]
+    results.dataset({"a": 100}, found, truth=truth)
+    results.page(summary=results.scored())
+    page = opened()
+    page.select_option("#l-type", "micro")
+    page.fill("#l-least", "0.5")
+    assert "micro with a score of 0.50 or more: 1 spotted, 0 right, 1 false" in (
+        page.inner_text("#l-count")
+    )
+    page.click("a[data-outcome=false]")
+    assert page.inner_text("a[data-outcome=false]") == "2"
+    assert page.locator("#list tbody tr").count() == 2
+
+
+def test_moving_goes_no_further_than_the_video(results, opened):
+    two_videos(results)
+    page = opened()
+    click_event(page, 0)
+    scale = "(({min, max}) => [min, max])(view.plot.scales.x)"
+    first, last = page.evaluate(scale)
+    for _ in range(20):
+        page.keyboard.press("ArrowRight")
+    assert page.evaluate(scale) == pytest.approx([20.1 - (last - first), 20.1])
+    for _ in range(40):
+        page.keyboard.press("+")
+    first, last = page.evaluate(scale)
+    assert last - first >= 0.4 - 1e-6
+
+
+def test_a_face_of_the_contact_sheet_leads_to_its_video(results, opened):
+    two_videos(results)
+    page = opened()
+    page.locator("button.face").last.click()
+    page.wait_for_function("view.event === null && view.plot")
+    name = page.locator(".sheet figcaption").last.inner_text().split("\n")[0]
+    assert page.inner_text("#v-name") == name
+
+
 def test_the_annotated_video_plays_in_step(results, opened):
     """A red line in the curves is where the film is; a click between the bars goes there."""
     results.dataset({"a": 39}, [interval("a", "macro", 12, 21)])

@@ -241,7 +241,7 @@ def _video(
 
 def _worst_first(videos: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Those with a face on the contact sheet: what was left out most, then what trembles most."""
-    shown = [video for video in videos if "sheet" in video]
+    shown = [video | {"at": at} for at, video in enumerate(videos) if "sheet" in video]
     return sorted(shown, key=lambda one: (-one["left_out"], -(one["trembling"] or 0)))
 
 

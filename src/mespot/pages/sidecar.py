@@ -42,6 +42,7 @@ def of_video(feature: Feature, curves: Mapping[int, pd.DataFrame]) -> dict[str, 
     return {
         "regions": list(feature.regions),
         "top": top,
+        "unit": "inter-ocular" if top == TOP else "own scale",
         "motion": packed(np.rint((motion / top).clip(0, 1).T * 255), np.uint8),
         "left_out": runs(~feature.valid),
         "source": None if feature.clock is None else packed(feature.clock.frames, np.uint32),

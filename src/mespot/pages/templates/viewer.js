@@ -30,7 +30,7 @@ const numbers = (text, Kind) => new Kind(bytes(text).buffer);
 
 // --- a video's script -----------------------------------------------------------------------------------
 
-const loaded = new Map(), waiting = new Map();
+const scripts = new Map(), waiting = new Map();
 window.mespot = {
   video(file, content) {
     content.motion = numbers(content.motion, Uint8Array);
@@ -42,26 +42,28 @@ window.mespot = {
         curve.values = values;
         delete curve.data;
       }
-    loaded.set(file, content);
     waiting.get(file)?.(content);
   },
   page,
 };
 
 function content(video) {
-  if (loaded.has(video.file)) return Promise.resolve(loaded.get(video.file));
-  return new Promise((done, failed) => {
+  if (!scripts.has(video.file)) scripts.set(video.file, new Promise((done, failed) => {
     waiting.set(video.file, done);
     const script = document.createElement("script");
     script.src = `${video.href}.js`;
-    script.onerror = () => failed(new Error(`${video.href}.js is not there: keep the folder videos beside the page`));
+    script.onerror = () => {
+      scripts.delete(video.file);
+      failed(new Error(`${video.href}.js is not there: keep the folder videos beside the page`));
+    };
     document.head.append(script);
-  });
+  }));
+  return scripts.get(video.file);
 }
 
 // --- the list -------------------------------------------------------------------------------------------
 
-const list = {rows: [], shown: SHOWN, by: null, up: false};
+const list = {rows: [], shown: SHOWN, by: null, up: false, at: -1};
 const chosen = name => $(name)?.value ?? "";
 const run = () => Number(chosen("l-run") || 0);
 const least = () => Number($("l-least").value);
@@ -72,7 +74,7 @@ const labelled = page.videos.some(video => video.labelled);
 const outcomeOf = event => (labelled ? event.outcome : corrected(event).status)
   || (event.what === "spotted" && !labelled ? "undecided" : event.what);
 const COLUMNS = {
-  outcome: [labelled ? "outcome" : "decision", outcomeOf, "text"],
+  outcome: [labelled ? "outcome" : "decision", event => outcomeOf(event) + (event.what === "annotated" && event.outcome === "found" ? " (annotated)" : ""), "text"],
   type: ["type", event => corrected(event).type, "text"],
   video: ["video", event => page.videos[event.video].name, "text"],
   onset: ["onset, s", event => begins(corrected(event))],
@@ -118,9 +120,13 @@ function refresh() {
   const [by, up] = list.by ? [list.by, list.up] : worst[chosen("l-outcome")] ?? [labelled ? "score" : "video", !labelled];
   const column = Object.fromEntries(columns())[by];
   if (column) {
-    const value = column[1], order = (a, b) => a === b ? 0 : a === null ? 1 : b === null ? -1 : a < b ? -1 : 1;
-    list.rows.sort((a, b) => (up ? 1 : -1) * order(value(a), value(b)));
+    const value = column[1], way = up ? 1 : -1;  // what has no value comes last, whichever way
+    list.rows.sort((one, other) => {
+      const a = value(one), b = value(other);
+      return a === b ? 0 : a === null ? 1 : b === null ? -1 : a < b ? -way : way;
+    });
   }
+  const here = place();
   const head = document.createElement("tr");
   for (const [name, [title, , kind]] of columns()) {
     const cell = document.createElement("th"), button = document.createElement("span");
@@ -129,16 +135,19 @@ function refresh() {
     if (name === by) cell.setAttribute("aria-sort", up ? "ascending" : "descending");
     if (kind !== "picture") {
       Object.assign(button, {textContent: title, tabIndex: 0});
+      button.dataset.by = name;
       button.setAttribute("role", "button");
       button.addEventListener("click", () => {
         [list.by, list.up] = [name, name === by ? !up : kind === "text"];
         refresh();
+        $("list").querySelector(`[data-by="${name}"]`)?.focus();
       });
       cell.append(button);
     }
     head.append(cell);
   }
   $("list").tHead.replaceChildren(head);
+  list.at = here >= 0 ? here : Math.min(list.at, list.rows.length - 1);
   fill();
   count();
 }
@@ -148,49 +157,69 @@ function fill() {
     const line = document.createElement("tr");
     line.tabIndex = 0;
     line.dataset.row = at;
-    for (const [name, [, value, kind]] of columns()) {
-      const cell = line.insertCell(), of = value(row);
-      if (kind === "text") cell.className = `text ${name === "type" ? of : ""}`;
+    for (const [, [, , kind]] of columns()) {
+      const cell = line.insertCell();
       if (kind === "picture") cell.append(small(row.at));
-      else cell.textContent = of === null ? "" : typeof of === "number" && kind !== "whole" ? of.toFixed(2) : of;
     }
     line.addEventListener("click", () => openRow(at));
     return line;
   }));
   $("more").hidden = list.rows.length <= list.shown;
+  write();
   mark();
 }
 
+function write() {
+  const all = columns();
+  for (const line of $("list").tBodies[0].rows)
+    all.forEach(([name, [, value, kind]], k) => {
+      const of = value(list.rows[line.dataset.row]), cell = line.cells[k];
+      if (kind === "text") cell.className = `text ${name === "type" ? of : ""}`;
+      if (kind !== "picture") cell.textContent = of === null ? "" : typeof of === "number" && kind !== "whole" ? of.toFixed(2) : of;
+    });
+}
+
+// Which row is shown in large; -1: none of them.
+const place = () => list.rows.findIndex(row => "what" in row ? row === view.event : row.video === view.video);
+
 function count() {
-  const own = page.events.filter(event => event.run === run() && event.what !== "not counted");
+  const type = chosen("l-type"), own = page.events.filter(event => event.run === run() && event.what !== "not counted" && (!type || event.type === type));
   const spotted = own.filter(event => event.what === "spotted" && enough(event));
-  const told = [`${list.rows.length} listed`];
+  const told = [`${$("l-outcome").selectedOptions[0].text}: ${list.rows.length} listed`];
   if (labelled) {
     const found = spotted.filter(event => event.outcome === "found").length;
     const truth = own.filter(event => event.what === "annotated").length;
     const share = (a, b) => b ? (a / b).toFixed(3) : "–";
-    told.push(`with a score of ${least().toFixed(2)} or more: ${spotted.length} spotted, ${found} right, ${spotted.length - found} false, `
+    told.push(`${type || "both types"} with a score of ${least().toFixed(2)} or more: ${spotted.length} spotted, ${found} right, ${spotted.length - found} false, `
       + `${truth - found} missed; precision ${share(found, spotted.length)}, recall ${share(found, truth)}, F1 ${share(2 * found, spotted.length + truth)}`);
+    if (chosen("l-outcome") === "missed" && least() > 0) told.push("the list holds those that are missed with any score");
   } else told.push(`${spotted.length} spotted with a score of ${least().toFixed(2)} or more`);
   $("l-count").textContent = told.join("; ");
   $("l-told").textContent = least().toFixed(2);
 }
 
 function mark() {
+  const here = place();
   for (const line of document.querySelectorAll("#list tbody tr"))
-    line.classList.toggle("chosen", list.rows[line.dataset.row] === view.event || list.rows[line.dataset.row]?.video === view.video);
+    line.classList.toggle("chosen", Number(line.dataset.row) === here);
   for (const line of document.querySelectorAll("tr[data-event]")) {
     line.classList.toggle("chosen", Number(line.dataset.event) === view.event?.at);
     line.cells[0].dataset.decision = corrected(page.events[line.dataset.event]).status ?? "";
+  }
+  const box = document.querySelector(".list"), line = $("list").querySelector("tbody .chosen");
+  if (line) {
+    const {top, bottom} = box.getBoundingClientRect(), {top: above, bottom: below} = line.getBoundingClientRect(), head = $("list").tHead.offsetHeight;
+    if (above < top + head || below > bottom) box.scrollTop += above < top + head ? above - top - head : below - bottom;
   }
 }
 
 function openRow(at) {
   const row = list.rows[at];
   if (!row) return;
-  list.at = at;  // of a video; of an interval `open` says it
-  if ("what" in row) open(row.video, row);
-  else open(row.at, null);
+  list.at = at;
+  if ("what" in row) return open(row.video, row);
+  if (run() in row.video.envelope) view.run = run();
+  open(row.at, null);
 }
 
 // --- a video in small -----------------------------------------------------------------------------------
@@ -232,28 +261,32 @@ function sized(canvas, height) {
 
 // --- one video ------------------------------------------------------------------------------------------
 
-const view = {video: null, event: null, plot: null, run: 0, places: []};
+const view = {video: null, event: null, plot: null, run: 0, places: [], drawn: ""};
 const shownEvents = () => ofVideo[view.at].filter(event => event.run === view.run);
 
 async function open(at, event, scrolled = true) {
-  const video = page.videos[at], other = view.video !== video || (event && event.run !== view.run);
-  Object.assign(view, {video, at, event});
-  if (event) [view.run, list.at] = [event.run, list.rows.indexOf(event)];
+  const video = page.videos[at];
+  Object.assign(view, {video, at, event, cursor: undefined});
+  if (place() >= 0) list.at = place();
+  if (event) view.run = event.run;
   else if (!(view.run in video.envelope)) view.run = run() in video.envelope ? run() : Number(Object.keys(video.envelope)[0]);
   $("viewer").hidden = false;
   $("v-name").textContent = video.name;
+  let its;
   try {
-    view.content = await content(video);
+    its = await content(video);
   } catch (error) {
-    $("v-now").textContent = error.message;
+    if (view.video === video) $("v-now").textContent = error.message;
     return;
   }
   if (view.video !== video) return;
-  if (other || !view.plot) draw();
+  view.content = its;
+  if (view.drawn !== `${video.file} ${view.run}`) draw();
   told();
   zoom();
   mark();
-  if (scrolled) $("viewer").scrollIntoView({block: "nearest"});
+  const box = $("viewer");
+  if (scrolled) box.scrollIntoView({block: box.offsetHeight > innerHeight - 40 ? "start" : "nearest"});
 }
 
 function zoom() {
@@ -273,7 +306,7 @@ function told() {
       + (video.labelled ? `, ${count("annotated")} annotated` : "");
   } else {
     const now = corrected(event);
-    const parts = [`${event.outcome || event.what} ${now.type}`, `${begins(now).toFixed(2)} to ${ends(now).toFixed(2)} s`, `${lasts(now).toFixed(2)} s long`];
+    const parts = [`${outcomeOf(event)} ${now.type}`, `${begins(now).toFixed(2)} to ${ends(now).toFixed(2)} s`, `${lasts(now).toFixed(2)} s long`];
     if (event.score !== null) parts.push(`score ${event.score.toFixed(2)}`);
     if (event.iou !== null && video.labelled) parts.push(`best IoU ${event.iou.toFixed(2)}`);
     if (event.regions) parts.push(event.regions.replaceAll("_", " ").replaceAll("+", ", "));
@@ -283,14 +316,18 @@ function told() {
     if (strip) {
       $("v-strip").src = `${video.href}_${strip}.jpg`;
       $("v-strip").alt = `The face of ${video.name} at onset, apex and offset of this interval, and its flow`;
+      const moved = ["onset", "apex", "offset"].some(name => now[name] !== event[name]);
+      $("v-strips").firstElementChild.textContent = moved ? "onset, as it was spotted" : "onset";
     }
   }
   fields();
 }
 
 function draw() {
+  view.drawn = `${view.video.file} ${view.run}`;
   const {video} = view, curves = view.content.curves[view.run], runs = Object.keys(view.content.curves);
   $("v-runs").hidden = runs.length < 2;
+  $("v-name").dataset.run = runs.length < 2 ? "" : `, ${page.runs[view.run].name}`;
   $("v-run").replaceChildren(...runs.map(name => new Option(page.runs[name].name, name, false, Number(name) === view.run)));
   view.plot?.destroy();
   const n = Math.max(...curves.map(curve => curve.values.length)), x = Array.from({length: n}, (_, t) => seconds(video, t));
@@ -307,11 +344,16 @@ function draw() {
     width: place.clientWidth, height: 200, pxAlign: false, padding: [8, RIGHT, 0, 0],
     cursor: {drag: {x: true, y: false}, y: false, points: {size: 6}},
     scales: {x: {time: false}, y: {range: (_, low, high) => [0, probable ? 1.02 : Math.max(high || 0, view.content.top / 2) * 1.05]}},
-    axes: [{values: (_, ticks) => ticks.map(tick => `${+tick.toFixed(3)} s`)}, {size: LEFT - 22, label: probable ? "probability" : "displacement", labelSize: 22}],
+    axes: [{values: (_, ticks) => ticks.map(tick => `${+tick.toFixed(3)} s`)}, {size: LEFT - 22, label: probable ? "probability" : `displacement, ${view.content.unit}`, labelSize: 22}],
     legend: {markers: {dash: (plot, k) => plot.series[k].dash ? "dotted" : "solid"}},
     series: [{label: "time", value: (_, value) => value === null ? "–" : `${value.toFixed(3)} s`}, ...series],
     hooks: {setScale: [lanes], setCursor: [pointed], drawClear: [shade]},
   }, [x, ...curves.map(curve => curve.values.concat(new Array(n - curve.values.length).fill(null)))], place);
+  place.setAttribute("aria-label", `Curves of ${video.name}: ${curves.map(curve => curve.name.replaceAll("_", " ")).join(", ")}`);
+  for (const name of [...place.querySelectorAll(".u-series th")].slice(1)) {
+    name.tabIndex = 0;
+    name.setAttribute("role", "button");
+  }
   const film = $("v-video");
   film.hidden = !video.overlay;
   if (video.overlay) film.src = video.overlay;
@@ -384,10 +426,17 @@ function lanes(plot) {
 function bar(pen, event, now, from, to, y) {
   const main = colour(now.type), w = to - from, gone = now.status === "rejected" || !enough(event);
   pen.globalAlpha = gone ? 0.25 : 1;
-  pen.fillStyle = event.what === "not counted" ? "#e6e6e6" : main;
+  const uncounted = event.what === "not counted" && !KEEPING.includes(now.status);
+  pen.fillStyle = uncounted ? "#e6e6e6" : main;
   pen.strokeStyle = main;
   if (event.outcome === "missed") pen.strokeRect(from + 0.75, y + 1.75, Math.max(w - 1.5, 1), BAR - 3.5);
   else pen.fillRect(from, y + 1, w, BAR - 2);
+  if (uncounted) {
+    pen.strokeStyle = "#5a5a5a";
+    pen.setLineDash([3, 2]);
+    pen.strokeRect(from + 0.5, y + 1.5, Math.max(w - 1, 1), BAR - 3);
+    pen.setLineDash([]);
+  }
   if (event.outcome === "false") {  // hatched, for those who see no colours
     pen.save();
     pen.beginPath();
@@ -446,24 +495,25 @@ function pointed(plot) {
 
 $("v-lanes").addEventListener("click", click => {
   const {left, top} = $("v-lanes").getBoundingClientRect(), x = click.clientX - left, y = click.clientY - top;
-  const hit = view.places.find(([, from, to, at]) => x >= from - 3 && x <= to + 3 && y >= at && y < at + BAR + 3);
+  const hit = view.places.findLast(([, from, to, at]) => x >= from - 3 && x <= to + 3 && y >= at && y < at + BAR + 3);
   if (hit) open(view.at, hit[0]);
   else if (!$("v-video").hidden && x > LEFT) {
     const {min, max} = view.plot.scales.x;
     $("v-video").currentTime = min + (x - LEFT) / ($("v-lanes").clientWidth - LEFT - RIGHT) * (max - min) - view.video.start;
   }
 });
-$("v-run").addEventListener("change", () => { view.run = Number($("v-run").value); view.event = null; draw(); told(); zoom(); });
+$("v-run").addEventListener("change", () => { view.run = Number($("v-run").value); view.event = null; draw(); told(); zoom(); mark(); });
 $("v-whole").addEventListener("click", () => { view.event = null; told(); zoom(); mark(); });
-$("v-back").addEventListener("click", () => openRow((list.at ?? 0) - 1));
-$("v-next").addEventListener("click", () => openRow((list.at ?? -1) + 1));
+$("v-back").addEventListener("click", () => openRow(list.at - 1));
+$("v-next").addEventListener("click", () => openRow(list.at + 1));
 $("v-video").addEventListener("timeupdate", () => view.plot?.redraw(false));
 $("v-video").addEventListener("seeked", () => view.plot?.redraw(false));
 
 // --- corrections ----------------------------------------------------------------------------------------
 
 // By interval: status (accepted, rejected, moved, added), and what was changed of it.
-const KEPT = `mespot ${location.pathname}`, changes = new Map(), added = [];
+const KEPT = `mespot ${location.pathname}`, KEEPING = ["accepted", "moved", "added"];
+const changes = new Map(), added = [], elsewhere = [];  // elsewhere: added to videos that are not on this page
 // Kept over a new page of other intervals too: what was decided is known by the interval, not by its number.
 const frames = video => `${video.file} ${video.start} ${video.fps}`;
 const key = event => event.what === "added" ? event.at
@@ -480,25 +530,52 @@ function everything() {
 function change(event, what) {
   changes.set(key(event), {...changes.get(key(event)), ...what});
   keep();
+  changed();
+}
+
+function changed() {
   told();
   view.plot.redraw(false);
   lanes(view.plot);
-  fill();
+  write();
+  mark();
+}
+
+function undo() {
+  const {event} = view;
+  if (!event) return;
+  changes.delete(key(event));
+  const at = added.indexOf(event);
+  if (at >= 0) {
+    added.splice(at, 1);
+    view.event = null;
+    refresh();
+  }
+  keep();
+  changed();
 }
 
 function keep() {
   try {
-    localStorage.setItem(KEPT, JSON.stringify({changes: [...changes], added}));
-  } catch { /* a browser that keeps nothing: the page asks before it is left */ }
+    localStorage.setItem(KEPT, JSON.stringify({changes: [...changes], added: [...added, ...elsewhere]}));
+    removeEventListener("beforeunload", unkept);
+  } catch {
+    addEventListener("beforeunload", unkept);
+  }
 }
 
+// A browser that keeps nothing asks before the page is left.
+const unkept = event => event.preventDefault();
+
 function remember() {
+  changes.clear();
+  for (const events of [added, elsewhere]) events.length = 0;
   try {
     const kept = JSON.parse(localStorage.getItem(KEPT) ?? "null");
     for (const [of, what] of kept?.changes ?? []) changes.set(of, what);
     for (const event of kept?.added ?? []) {
       const video = page.videos.findIndex(one => frames(one) === event.of);
-      if (video >= 0) added.push({...event, video});
+      (video < 0 ? elsewhere : added).push(video < 0 ? event : {...event, video});
     }
   } catch { /* as if nothing had been kept */ }
 }
@@ -507,15 +584,15 @@ function fields() {
   if (!$("v-edit")) return;
   const now = view.event && corrected(view.event), form = ["accept", "reject", "type", "onset", "apex", "offset"];
   for (const name of form) $(`e-${name}`).disabled = !now;
+  $("e-undo").disabled = !now?.status;
   if (now) {
     $("e-type").value = now.type;
     // As in the list and in intervals.csv an offset is when its last frame goes.
     for (const name of ["onset", "apex", "offset"]) $(`e-${name}`).value = seconds(view.video, now[name] + (name === "offset")).toFixed(3);
   }
-  const states = [...page.events.filter(event => event.what === "spotted"), ...added].map(event => changes.get(key(event))?.status);
-  const count = status => states.filter(one => one === status).length;
-  $("e-told").textContent = (now?.status ? `This one: ${now.status}. ` : now ? "This one: undecided. " : "")
-    + `${count("accepted")} accepted, ${count("moved")} moved, ${count("added")} added, ${count("rejected")} rejected, ${count(undefined)} undecided.`;
+  const states = [...page.events, ...added].map(outcomeOf), count = status => states.filter(one => one === status).length;
+  $("e-told").textContent = (now ? `This one: ${outcomeOf(view.event)}. ` : "")
+    + `${count("accepted")} accepted, ${count("moved")} moved, ${count("added")} added, ${count("rejected")} rejected, ${count("undecided")} undecided.`;
 }
 
 // As its duration says, unless someone has said otherwise.
@@ -523,7 +600,11 @@ const kind = event => lasts(event) <= MICRO + 1e-6 ? "micro" : "macro";
 
 function moved(event, name, frame) {
   const before = corrected(event), now = {...before, [name]: Math.min(Math.max(frame, 0), view.video.frames - 1)};
-  if (now.onset > now.offset) return told();
+  if (now.onset > now.offset) {
+    told();
+    $("e-told").textContent = name === "onset" ? "An onset after the offset: set the offset first." : "An offset before the onset: set the onset first.";
+    return;
+  }
   now.apex = Math.min(Math.max(now.apex, now.onset), now.offset);
   if (before.type === kind(before)) now.type = kind(now);
   const {onset, apex, offset, type} = now;
@@ -541,7 +622,8 @@ function decide(status) {
 
 function add() {
   const {min, max} = view.plot.scales.x, {video} = view, half = Math.round(video.fps / 2);
-  const middle = view.cursor ?? Math.round(((min + max) / 2 - video.start) * video.fps);
+  const [first, last] = [min, max].map(time => (time - video.start) * video.fps);
+  const middle = view.cursor >= first && view.cursor < last ? view.cursor : Math.round((first + last) / 2);
   const onset = Math.max(middle - half, 0), offset = Math.min(middle + half, video.frames - 1);
   const event = {at: `added ${Date.now()}`, of: frames(video), video: view.at, run: view.run, what: "added", type: "macro", onset, offset,
     apex: Math.round((onset + offset) / 2), score: null, iou: null, outcome: null, strip: null};
@@ -552,7 +634,7 @@ function add() {
   open(view.at, event);
 }
 
-const accepted = () => [...page.events, ...added].filter(event => ["accepted", "moved", "added"].includes(corrected(event).status));
+const accepted = () => [...page.events, ...added].filter(event => KEEPING.includes(corrected(event).status));
 
 // Times at which each of the frames appears, as `annotation` reads a table in seconds.
 function checked() {
@@ -569,10 +651,19 @@ if ($("v-edit")) {
   remember();
   $("e-accept").addEventListener("click", () => decide("accepted"));
   $("e-reject").addEventListener("click", () => decide("rejected"));
+  $("e-undo").addEventListener("click", undo);
+  addEventListener("storage", event => {  // decided in another window
+    if (event.key !== KEPT) return;
+    remember();
+    if (view.event?.what === "added") view.event = added.find(one => one.at === view.event.at) ?? null;
+    refresh();
+    if (view.plot) changed();
+  });
   $("e-type").addEventListener("change", () => change(view.event, {type: $("e-type").value, status: view.event.what === "added" ? "added" : "moved"}));
   for (const name of ["onset", "apex", "offset"]) {
     const field = $(`e-${name}`);
-    field.addEventListener("change", () => moved(view.event, name, Math.round((Number(field.value) - view.video.start) * view.video.fps) - (name === "offset")));
+    field.addEventListener("change", () => field.value === "" ? told()
+      : moved(view.event, name, Math.round((Number(field.value) - view.video.start) * view.video.fps) - (name === "offset")));
     field.addEventListener("keydown", event => event.key === "Enter" && field.blur());  // the keys are the page's again
   }
   $("e-add").addEventListener("click", add);
@@ -590,16 +681,17 @@ if ($("v-edit")) {
 // --- keys, and what begins ------------------------------------------------------------------------------
 
 function shift(share, factor) {
-  const {min, max} = view.plot.scales.x, middle = (min + max) / 2 + share * (max - min), half = (max - min) / 2 * factor;
-  const first = view.video.start, last = seconds(view.video, view.video.frames);
-  view.plot.setScale("x", {min: Math.max(first, middle - half), max: Math.min(last, middle + half)});
+  const {min, max} = view.plot.scales.x, first = view.video.start, last = seconds(view.video, view.video.frames);
+  const span = Math.min(Math.max((max - min) * factor, 4 / view.video.fps), last - first);
+  const from = Math.min(Math.max((min + max - span) / 2 + share * span, first), last - span);
+  view.plot.setScale("x", {min: from, max: from + span});
 }
 
 const KEYS = {
   n: () => $("v-next").click(), p: () => $("v-back").click(), 0: () => $("v-whole").click(),
   ArrowLeft: () => shift(-0.25, 1), ArrowRight: () => shift(0.25, 1), "+": () => shift(0, 0.5), "-": () => shift(0, 2),
   " ": () => $("v-video").hidden || ($("v-video").paused ? $("v-video").play() : $("v-video").pause()),
-  a: () => $("e-accept")?.click(), r: () => $("e-reject")?.click(),
+  a: () => $("e-accept")?.click(), r: () => $("e-reject")?.click(), u: () => $("e-undo")?.click(),
   1: () => point("onset"), 2: () => point("apex"), 3: () => point("offset"),
 };
 const point = name => $("v-edit") && view.event && view.cursor !== undefined && moved(view.event, name, view.cursor);
@@ -608,7 +700,7 @@ document.addEventListener("keydown", event => {
   const on = event.target;
   if (event.ctrlKey || event.metaKey || event.altKey || on.matches("input, select, video, textarea")) return;
   if ((event.key === "Enter" || event.key === " ") && on.matches("button, summary, a")) return;
-  if ((event.key === "Enter" || event.key === " ") && on.matches("[role=button], tr[tabindex]")) {
+  if ((event.key === "Enter" && on.matches("tr[tabindex]")) || (["Enter", " "].includes(event.key) && on.matches("[role=button]"))) {
     event.preventDefault();
     return on.click();
   }
@@ -621,12 +713,13 @@ document.addEventListener("keydown", event => {
 for (const link of document.querySelectorAll("a[data-outcome]"))
   link.addEventListener("click", () => {
     if ($("l-run")) $("l-run").value = link.dataset.run;
-    $("l-outcome").value = link.dataset.outcome;
-    list.by = null;
+    [$("l-outcome").value, $("l-type").value, $("l-least").value, list.by] = [link.dataset.outcome, "", 0, null];
     refresh();
+    if (view.plot) lanes(view.plot);
   });
 for (const name of ["l-run", "l-outcome", "l-type"])
   $(name)?.addEventListener("change", () => { list.by = null; list.shown = SHOWN; refresh(); });
+for (const field of document.querySelectorAll("select")) field.addEventListener("change", () => field.blur());  // the keys are the page's again
 $("l-least").addEventListener("input", () => { refresh(); if (view.plot) lanes(view.plot); });
 $("more").addEventListener("click", () => { list.shown += SHOWN; fill(); });
 for (const line of document.querySelectorAll("tr[data-event]"))
@@ -648,13 +741,25 @@ for (const table of document.querySelectorAll("table.sortable"))
       const rows = [...body.rows].sort((a, b) => value(a) < value(b) ? -1 : value(a) > value(b) ? 1 : 0);
       body.append(...(up ? rows : rows.reverse()));
     });
-new ResizeObserver(() => view.plot?.setSize({width: $("v-plot").clientWidth, height: 200})).observe($("v-plot"));
+for (const face of document.querySelectorAll("button.face")) face.addEventListener("click", () => open(Number(face.dataset.video), null));
+function fit() {
+  if (!view.plot) return;
+  view.plot.setSize({width: $("v-plot").clientWidth, height: 200});
+  lanes(view.plot);
+}
+new ResizeObserver(fit).observe($("v-plot"));
 if ($("when")) $("when").textContent = new Date(document.lastModified).toLocaleString();
 // On paper every picture is wanted, seen or not.
 addEventListener("beforeprint", () => {
   document.querySelectorAll("img").forEach(img => { img.loading = "eager"; });
   document.querySelectorAll("canvas.small").forEach(drawSmall);
   document.querySelectorAll("details").forEach(part => { part.open = true; });
+  printed("1000px");  // of a page in landscape
 });
+addEventListener("afterprint", () => printed(""));
+function printed(width) {
+  for (const part of [$("v-plot"), $("v-lanes")]) part.style.width = width;
+  fit();
+}
 refresh();
 if (!labelled && page.videos.length) open(0, null, false);
