@@ -344,7 +344,7 @@ function draw() {
     width: place.clientWidth, height: 200, pxAlign: false, padding: [8, RIGHT, 0, 0],
     cursor: {drag: {x: true, y: false}, y: false, points: {size: 6}},
     scales: {x: {time: false}, y: {range: (_, low, high) => [0, probable ? 1.02 : Math.max(high || 0, view.content.top / 2) * 1.05]}},
-    axes: [{values: (_, ticks) => ticks.map(tick => `${+tick.toFixed(3)} s`)}, {size: LEFT - 22, label: probable ? "probability" : `displacement, ${view.content.unit}`, labelSize: 22}],
+    axes: [{values: (_, ticks) => ticks.map(tick => `${+tick.toFixed(3)} s`)}, {size: LEFT - 22, label: probable ? "probability" : `displacement, ${view.content.unit}`, labelSize: 22, labelFont: '11px system-ui, "Noto Sans", sans-serif'}],
     legend: {markers: {dash: (plot, k) => plot.series[k].dash ? "dotted" : "solid"}},
     series: [{label: "time", value: (_, value) => value === null ? "–" : `${value.toFixed(3)} s`}, ...series],
     hooks: {setScale: [lanes], setCursor: [pointed], drawClear: [shade]},
