@@ -11,26 +11,32 @@ variants alike. F1 is `strict`, over all subjects and over the halves; counts of
 """
 
 import argparse
-import subprocess
-import sys
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from functools import partial
+from itertools import chain
+from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
 from method_table import HALVES, PARTS, Table
 from scipy.special import expit
 
+from mespot import train_multiscale
 from mespot.evaluate import Found, candidates_of, enough, matched, worth
-from mespot.feature_store import Feature, load
+from mespot.feature_store import load
 from mespot.intervals import TYPES, load_intervals
+from mespot.networks import multiscale_training
 from mespot.networks.multiscale_trained import load_model
 from mespot.score import by_subject
 from mespot.settings import Multiscale
-from mespot.spotting import evaluation
-from mespot.spotting.candidates import TOLD, best
+from mespot.spotting import candidates, evaluation, two_stage
+from mespot.spotting.candidates import TOLD, agreed, best, look
 from mespot.spotting.evaluation import Evaluation
 
 GROUPS, OVERLAP = 6, 0.2
@@ -56,11 +62,13 @@ def first_look(learnt: Evaluation, told: np.ndarray) -> np.ndarray:
 class Variant(NamedTuple):
     """What differs from the method: in training, in the score, in what tells and in the candidates."""
 
-    training: dict[str, object] | None = None
+    training: dict[str, object] | None = None  # None: the method's own networks
     score: Score = both
     hidden: tuple[str, ...] = ()  # numbers of TOLD, by their beginnings, that do not tell
     origin: str | None = None  # displacement's candidates alone, or the curves'
     overlap: float = OVERLAP
+    agreed: bool = True  # whether the candidates around one have a say in its ends
+    together: bool = False  # whether the marks of both types are one sum in training
 
 
 VARIANTS = {
@@ -93,6 +101,8 @@ VARIANTS = {
     "told without what is around": Variant(hidden=("around",)),
     "candidates of displacement alone": Variant(origin="displacement"),
     "candidates of curves alone": Variant(origin="curves"),
+    "ends of the most probable": Variant(agreed=False),
+    "both types' marks in one sum": Variant({}, together=True),
     "suppression at .1": Variant(overlap=0.1),
     "suppression at .3": Variant(overlap=0.3),
 }
@@ -108,55 +118,64 @@ def groups() -> list[list[str]]:
     return dealt
 
 
-def trained(results: Path, name: str, variant: Variant, seed: int, jobs: int) -> list[Path]:
-    """The networks that left out each group."""
-    settings = Multiscale(**(variant.training or {}), seed=seed)
-    work = []
-    for number, left_out in enumerate(groups()):
-        out = results / "variants" / name.replace(" ", "_") / f"seed_{seed}" / f"{number}.pt"
-        flags = [word for subject in left_out for word in ("--left-out", subject)]
-        files = [
-            "--features",
-            results / "both/features.h5",
-            "--annotation",
-            results / "both/annotation.csv",
-        ]
-        files += ["--out", out, "--history", out.with_suffix(".csv")]
-        mespot = Path(sys.executable).with_name("mespot")
-        command = [
-            mespot,
-            "train-multiscale",
-            *files,
-            *flags,
-            "--settings",
-            settings.model_dump_json(),
-        ]
-        work.append((out, command))
-    with ThreadPoolExecutor(jobs) as pool:
-        ends = [pool.submit(_run, *each) for each in work]
-        return [end.result() for end in ends]
+def networks(results: Path, name: str, seed: int) -> list[Path]:
+    """Those that left out each group; variants that train nothing look at the method's own."""
+    base = name if VARIANTS[name].training is not None else "two_stage"
+    where = results / "variants" / base.replace(" ", "_").replace("'", "") / f"seed_{seed}"
+    return [where / f"{number}.pt" for number in range(GROUPS)]
 
 
-def _run(out: Path, command: Sequence[str | Path]) -> Path:
-    if not out.exists():
-        out.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run([str(word) for word in command], check=True, stderr=subprocess.DEVNULL)
-    return out
+def train(results: Path, name: str, seeds: Sequence[int], pool: Executor) -> None:
+    """All that is not there yet."""
+    variant, ends = VARIANTS[name], []
+    for seed in seeds:
+        settings = Multiscale(**(variant.training or {}), seed=seed)
+        for out, left_out in zip(networks(results, name, seed), groups(), strict=True):
+            if not out.exists():
+                out.parent.mkdir(parents=True, exist_ok=True)
+                work = (results / "both", out, left_out, settings, variant.together)
+                ends.append(pool.submit(_train, *work))
+    for end in ends:
+        end.result()
+
+
+def _train(
+    both: Path, out: Path, left_out: Sequence[str], settings: Multiscale, together: bool
+) -> None:
+    marks = multiscale_training.PEAKS
+    files = both / "features.h5", both / "annotation.csv"
+    with (
+        patch.object(multiscale_training, "PEAKS", [[*chain(*marks)]] if together else marks),
+        open(os.devnull, "w") as nowhere,
+        contextlib.redirect_stderr(nowhere),
+    ):
+        train_multiscale.train(*files, left_out, out, out.with_suffix(".csv"), settings)
+
+
+@contextlib.contextmanager
+def candidates_from(origin: str | None) -> Iterator[None]:
+    """Displacement's candidates alone, the curves' alone, or both."""
+    none = np.zeros((0, 3))
+
+    def looked(*video: object) -> candidates.Seen:
+        seen = look(*video)
+        return seen._replace(peaks=none) if origin == "curves" else seen
+
+    with contextlib.ExitStack() as patches:
+        patches.enter_context(patch.object(two_stage, "look", looked))
+        if origin == "displacement":
+            patches.enter_context(patch.object(candidates, "between", lambda *_: none))
+        yield
 
 
 def told_by(found: Found, variant: Variant) -> Found:
-    """The candidates that a variant has, and what tells of them there."""
-    prominence = found.told[:, TOLD.index("prominence")]
-    kept = np.ones(len(prominence), bool)
-    if variant.origin:
-        kept = (prominence > 0) == (variant.origin == "displacement")
+    """The candidates, and what tells of them in a variant."""
     hidden = [
         name.startswith(variant.hidden)
         or ("around" in variant.hidden and name.endswith(("before", "after")))
         for name in TOLD
     ]
-    told = np.where(hidden, 0, found.told[kept]) if any(hidden) else found.told[kept]
-    return Found(found.frames[kept], told, found.overlap[kept], found.annotated)
+    return found._replace(told=np.where(hidden, 0, found.told)) if any(hidden) else found
 
 
 def spotted(
@@ -179,7 +198,8 @@ def spotted(
                 if group[name] == number:
                     score = variant.score(learnt, one.told)
                     at = best(one.frames, score, variant.overlap)
-                    kept[name] = (one.frames[at], score[at], matched(one.frames[at], one.annotated))
+                    ends = agreed(one.frames, score, at) if variant.agreed else one.frames[at]
+                    kept[name] = (ends, score[at], matched(ends, one.annotated))
         for number in range(GROUPS):
             others = [name for name in videos if group[name] != number]
             scores = np.concatenate([kept[name][1] for name in others])
@@ -196,45 +216,37 @@ def spotted(
     return pd.DataFrame(rows, columns=["subject", "video", "type", "onset", "offset"])
 
 
-def counts(
-    results: Path,
-    name: str,
-    variant: Variant,
-    seed: int,
-    jobs: int,
-    stored: Sequence[Feature],
-    annotated: pd.DataFrame,
-) -> pd.DataFrame:
+def counts(results: Path, name: str, seed: int) -> pd.DataFrame:
     """tp, n, m of each subject and type."""
+    variant = VARIANTS[name]
+    stored = load(results / "both" / "features.h5")
+    annotated = load_intervals(results / "both" / "annotation.csv", ("subject",))
     truth = {
         key: rows[["onset", "offset"]].to_numpy(float)
         for key, rows in annotated.groupby(["video", "type"])
     }
-    base = name if variant.training else "two_stage"
-    models = [load_model(path) for path in trained(results, base, variant, seed, jobs)]
+    models = [load_model(path) for path in networks(results, name, seed)]
     found = {}
-    for model in models:
-        for feature in stored:
-            if feature.subject in model.facts.left_out:
-                found[feature.video] = candidates_of(feature, [model], truth)
+    with candidates_from(variant.origin):
+        for model in models:
+            for feature in stored:
+                if feature.subject in model.facts.left_out:
+                    found[feature.video] = candidates_of(feature, [model], truth)
     subject_of = {feature.video: feature.subject for feature in stored}
     return by_subject(annotated, spotted(found, subject_of, variant), "strict")
 
 
 def main(arguments: argparse.Namespace) -> None:
-    results = arguments.results
-    stored = load(results / "both" / "features.h5")
-    annotated = load_intervals(results / "both" / "annotation.csv", ("subject",))
+    results, seeds = arguments.results, range(1, arguments.seeds + 1)
     halves = pd.read_csv(HALVES, dtype=str)
     chosen = {"two_stage", *(arguments.only or VARIANTS)}
     summed: dict[str, pd.DataFrame] = {}
-    for name, variant in VARIANTS.items():
+    pool = ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn"))
+    for name in VARIANTS:
         if name not in chosen:
             continue
-        of_seeds = [
-            counts(results, name, variant, seed, arguments.jobs, stored, annotated)
-            for seed in range(1, arguments.seeds + 1)
-        ]
+        train(results, name, seeds, pool)
+        of_seeds = list(pool.map(partial(counts, results, name), seeds))
         summed[name] = pd.concat(of_seeds).groupby(["subject", "type"], as_index=False).sum()
         table = Table(halves, summed)
         cells = [

@@ -9,7 +9,10 @@ from mespot.networks.inputs import RATE
 from mespot.networks.multiscale import OUTPUTS, PROBABILITIES
 from mespot.spotting.candidates import (
     PARTS,
+    RIVALS,
     TOLD,
+    Candidates,
+    agreed,
     best,
     between,
     candidates,
@@ -17,6 +20,7 @@ from mespot.spotting.candidates import (
     look,
     mean,
     parts_of,
+    rivals,
 )
 
 
@@ -42,6 +46,26 @@ def test_suppression_is_that_of_one_after_the_other(found, overlap):
     rows = np.array([(first, first + more) for first, more, _ in found]).reshape(-1, 2)
     score = np.array([score / 20 for *_, score in found])
     assert list(best(rows, score, overlap)) == slow(rows, score, overlap)
+
+
+@given(intervals, st.sampled_from([0.1, 0.2, 0.5]))
+@settings(max_examples=200)
+def test_ends_are_the_mean_of_those_that_agree(found, overlap):
+    rows = np.array([(first, first + more) for first, more, _ in found]).reshape(-1, 2)
+    score = np.array([(1 + score) / 21 for *_, score in found])
+    kept = best(rows, score, overlap)
+    ends = agreed(rows, score, kept)
+    assert ends.shape == (len(kept), 2)
+    for k, its in zip(kept, ends, strict=True):
+        near = overlaps(rows[[k]], rows)[0] >= 0.5
+        mean = np.average(rows[near], axis=0, weights=score[near] ** 2)
+        np.testing.assert_allclose(its, mean, atol=0.5 + 1e-9)
+
+
+def test_what_is_surer_has_more_say_in_the_ends():
+    rows = np.array([(10, 29), (14, 29), (12, 37), (60, 69)])
+    ends = agreed(rows, np.array([0.8, 0.4, 0.4, 0.1]), np.array([0, 3]))
+    assert ends.tolist() == [[11, 30], [60, 69]]  # (4 x 10 + 14 + 12) / 6, (4 x 29 + 29 + 37) / 6
 
 
 @given(st.integers(1, 40), st.integers(0, 10_000))
@@ -90,7 +114,7 @@ def test_each_pair_of_an_onset_and_an_offset_is_a_candidate():
 
 def test_what_the_network_is_sure_of_is_first(moved):
     seen = look(moved, PUBLISHED_REGIONS)._replace(curves=curves_of(400, [(100, 145)]))
-    one = candidates(seen, "macro")
+    one = candidates(seen)["macro"]
     assert tuple(one.rows[0]) == (100, 145)
     assert len(one.told) == len(one.rows)
     assert np.isfinite(one.told).all()
@@ -98,7 +122,7 @@ def test_what_the_network_is_sure_of_is_first(moved):
 
 def test_what_tells_of_a_candidate_is_called_so(moved):
     seen = look(moved, PUBLISHED_REGIONS)._replace(curves=curves_of(400, [(100, 145)]))
-    told = dict(zip(TOLD, candidates(seen, "macro").told[0], strict=True))
+    told = dict(zip(TOLD, candidates(seen)["macro"].told[0], strict=True))
     assert np.isclose(told["length, log"], np.log(46))
     assert np.isclose(told["macro_inside inside"], 0.9)
     assert np.isclose(told["macro_inside before"], 0.01)
@@ -109,12 +133,38 @@ def test_what_tells_of_a_candidate_is_called_so(moved):
     assert abs(told["apex"] - 0.5) < 0.05
 
 
+def test_what_the_candidates_around_tell(moved):
+    """First looks of what says the same, the best around of its own type and of the other."""
+
+    def those(rows, first_looks):
+        told = np.zeros((len(rows), len(TOLD) - len(RIVALS)))
+        told[:, TOLD.index("first look")] = first_looks
+        return Candidates(np.array(rows), told)
+
+    own = those([(10, 29), (12, 29), (10, 59), (80, 99)], [0.4, 0.2, 0.8, 0.3])
+    other = those([(20, 31), (200, 210)], [0.6, 0.9])
+    told = [dict(zip(RIVALS, row, strict=True)) for row in rivals(own, other)]
+    assert told[0]["first looks that agree"] == pytest.approx(0.4 + 0.2)
+    assert told[0]["agreeing, log"] == pytest.approx(np.log(2))
+    assert told[0]["of the best around"] == pytest.approx(0.4 / 0.8)
+    assert told[0]["best of the other type"] == 0.6
+    assert told[3] == {
+        "first looks that agree": 0.3,
+        "agreeing, log": 0,
+        "of the best around": 1,
+        "best of the other type": 0,
+    }
+    nothing = those(np.zeros((0, 2), int), [])
+    assert rivals(nothing, own).shape == (0, len(RIVALS))
+    assert (rivals(own, nothing)[:, 3] == 0).all()
+
+
 def test_no_candidate_is_longer_or_shorter_than_its_type_may_be(moved):
     seen = look(moved, PUBLISHED_REGIONS)._replace(
         curves=np.random.default_rng(2).uniform(size=(12, 400))
     )
     for type_, least, most in (("micro", 5, 16), ("macro", 15, 8 * RATE)):
-        length = np.ptp(candidates(seen, type_).rows, axis=1) + 1
+        length = np.ptp(candidates(seen)[type_].rows, axis=1) + 1
         assert len(length)
         assert least <= length.min()
         assert length.max() <= most + 1
@@ -124,7 +174,7 @@ def test_no_candidate_is_longer_or_shorter_than_its_type_may_be(moved):
 def test_a_video_of_few_rows_gives_what_it_can(n_rows):
     seen = look(np.zeros((n_rows, 12, 2)), PUBLISHED_REGIONS)._replace(curves=curves_of(n_rows))
     for type_ in ("micro", "macro"):
-        one = candidates(seen, type_)
+        one = candidates(seen)[type_]
         assert one.rows.shape == (len(one.told), 2)
 
 

@@ -21,7 +21,7 @@ from mespot.networks.multiscale_training import losses
 from mespot.score import score
 from mespot.settings import Evaluate, TwoStage
 from mespot.settings import Multiscale as Training
-from mespot.spotting.two_stage import by_two_stages, load_evaluation
+from mespot.spotting.two_stage import by_two_stages, found_in, load_evaluation, spot_video
 
 SMALL = Training(steps=60, batch=8, window=256, channels=16, learning_rate=0.01)
 SUBJECTS = [f"s{k}" for k in range(6)]
@@ -143,6 +143,26 @@ def test_a_larger_least_probability_gives_fewer_and_surer_intervals(chain):
     assert few["score"].min() >= 0.5
     rows = few.drop(columns="score").itertuples(index=False)
     assert {*rows} <= {*many.drop(columns="score").itertuples(index=False)}
+
+
+@pytest.mark.parametrize("fps", [25.0, 30.0, 200.0])
+def test_what_is_found_lies_within_the_video_and_is_seen(chain, first, fps):
+    """At any rate, to the last frame; what is left out for the most part is no candidate."""
+    models = [load_model(chain.model([first.subject]))]
+    for n in range(200, 208):
+        valid = np.ones(n, bool)
+        valid[: n // 2] = False
+        video = first._replace(mdmo=first.mdmo[:n], valid=valid, fps=fps)
+        for frames, told in found_in(video, models)[1].values():
+            assert len(frames) == len(told)
+            assert (frames >= 0).all()
+            assert (frames < n).all()
+            assert all(valid[onset : offset + 1].mean() >= 0.5 for onset, offset in frames)
+        learnt = load_evaluation(chain.folder / "evaluation.h5", [first.subject])
+        for _, one in spot_video(
+            video, models, learnt, TwoStage(least_macro=0, least_micro=0)
+        ).found:
+            assert 0 <= one.onset <= one.apex <= one.offset < n
 
 
 def test_models_of_the_same_fold_count_as_their_mean(chain, tmp_path):
@@ -294,6 +314,21 @@ def test_what_is_right_costs_less(batch):
     assert set(good) == {"peaks", "inside", "distances", "consistency", "aus"}
     for name in ("peaks", "inside", "distances", "aus"):
         assert good[name] < bad[name], name
+
+
+def test_macro_expressions_do_not_drown_the_marks_of_micro_expressions(batch):
+    """What a micro-expression's marks cost is the same beside one macro-expression and beside many."""
+    macro = [k for k, name in enumerate(PROBABILITIES) if name.startswith("macro")]
+    logits = torch.zeros_like(batch.targets, requires_grad=True)
+    more = batch._replace(targets=batch.targets.clone())
+    more.targets[:, macro] = 1
+    micro = PROBABILITIES.index("micro_apex")
+    pulls = [
+        torch.autograd.grad(losses(logits, each, Training())["peaks"], logits)[0][:, micro]
+        for each in (batch, more)
+    ]
+    assert pulls[0].abs().sum() > 0
+    assert torch.equal(*pulls)
 
 
 def test_rows_that_do_not_count_cost_nothing(batch):

@@ -22,12 +22,11 @@ from mespot.datasets.layouts import ALL
 from mespot.errors import InputError
 from mespot.feature_store import Feature, load
 from mespot.intervals import TYPES, load_intervals, overlaps
-from mespot.networks.inputs import to_frames
 from mespot.networks.multiscale_trained import Model, load_model
 from mespot.progress import progress
 from mespot.settings import Evaluate
 from mespot.spotting import evaluation
-from mespot.spotting.candidates import TOLD, best
+from mespot.spotting.candidates import TOLD, agreed, best
 from mespot.spotting.evaluation import ENOUGH, Evaluation
 from mespot.spotting.two_stage import found_in
 
@@ -119,11 +118,10 @@ def candidates_of(
 ) -> dict[str, Found]:
     """The candidates of each type in a video."""
     found = {}
-    for type_, one in found_in(feature, models)[1].items():
-        frames = to_frames(one.rows, feature.fps)
+    for type_, (frames, told) in found_in(feature, models)[1].items():
         annotated = truth.get((feature.video, type_), np.zeros((0, 2)))
         overlap = overlaps(frames, annotated).max(1, initial=0)
-        found[type_] = Found(frames, one.told, overlap, annotated)
+        found[type_] = Found(frames, told, overlap, annotated)
     return found
 
 
@@ -148,7 +146,7 @@ def learn(
                 score = by_others.probability(one.told)
                 kept = best(one.frames, score, settings.overlap)
                 probability.append(score[kept])
-                right.append(matched(one.frames[kept], one.annotated))
+                right.append(matched(agreed(one.frames, score, kept), one.annotated))
         probability, right = np.concatenate(probability), np.concatenate(right)
         whole = _fit(everybody)._replace(scale=worth(probability, right), overlap=settings.overlap)
         annotated = sum(len(one.annotated) for one in everybody)

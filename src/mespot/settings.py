@@ -326,7 +326,6 @@ class TwoStage(Settings):
 
     least_macro: Annotated[float, Field(ge=0, le=1)] | None = None
     least_micro: Annotated[float, Field(ge=0, le=1)] | None = None
-    hidden: Annotated[float, Field(ge=0, le=1)] = 0.5
 
 
 class Displacement(Settings):

@@ -88,7 +88,7 @@ def marks(
         if speed != 1:
             type_ = "micro" if length <= MICRO * RATE else "macro"
         which = TYPES.index(type_)
-        apex = min(max(row.apex, row.onset), row.offset) * RATE / feature.fps
+        apex = (min(max(row.apex, row.onset), row.offset) + 0.5) * RATE / feature.fps - 0.5
         places = {"onset": first, "apex": apex if row.apex >= 0 else None, "offset": last}
         for mark, at in places.items():
             if at is not None:

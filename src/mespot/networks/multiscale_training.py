@@ -10,13 +10,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mespot.networks.clips import Batch, Clip, batches
-from mespot.networks.multiscale import AUS, DISTANCES, MARKS, PROBABILITIES, Multiscale
+from mespot.networks.multiscale import AUS, DISTANCES, MARKS, PROBABILITIES, TYPES, Multiscale
 from mespot.networks.optimiser import AdamW
 from mespot.progress import progress
 from mespot.settings import Multiscale as Settings
 
-PEAKS = [k for k, name in enumerate(PROBABILITIES) if not name.endswith(MARKS[-1])]
 INSIDE = [k for k, name in enumerate(PROBABILITIES) if name.endswith(MARKS[-1])]
+# Of each type for itself: a mark of a long expression is many rows, and there are more macro-expressions.
+PEAKS = [
+    [k for k, name in enumerate(PROBABILITIES) if name.startswith(type_) and k not in INSIDE]
+    for type_ in TYPES
+]
 TOP = 0.95  # a target from which on a row is the mark itself
 RISE = 0.15  # part of the steps in which the rate rises
 STEEPEST = 2.0  # norm of the gradient
@@ -26,24 +30,21 @@ SHOWN = 50  # steps between two rows of the history
 def losses(logits: Tensor, batch: Batch, settings: Settings) -> dict[str, Tensor]:
     """Each term, a scalar, weighted.
 
-    peaks: the focal loss of CornerNet (arXiv 1808.01244, eq. 1) over onset, apex and offset. inside:
-    cross-entropy. distances: smooth L1 of their logarithms. consistency: how much neighbouring rows
-    differ in 'inside', as in MS-TCN (arXiv 1903.01945). aus: cross-entropy within expressions.
+    peaks: the focal loss of CornerNet (arXiv 1808.01244, eq. 1) over onset, apex and offset, the mean of
+    both types'. inside: cross-entropy. distances: smooth L1 of their logarithms. consistency: how much
+    neighbouring rows differ in 'inside', as in MS-TCN (arXiv 1903.01945). aus: cross-entropy within
+    expressions.
     """
     n, until = len(PROBABILITIES), len(PROBABILITIES) + len(DISTANCES)
     targets, counts = batch.targets, batch.counts
-    value, target, rows = logits[:, PEAKS], targets[:, PEAKS], counts[:, PEAKS]
-    probability = value.sigmoid()
-    top = (target > TOP).float() * rows
-    hit = top * (1 - probability) ** 2 * F.softplus(-value)
-    miss = (rows - top) * (1 - target) ** 4 * probability**2 * F.softplus(value)
+    peaks = [focal(logits[:, of], targets[:, of], counts[:, of]) for of in PEAKS]
     inside = F.binary_cross_entropy_with_logits(
         logits[:, INSIDE], targets[:, INSIDE], counts[:, INSIDE], reduction="sum"
     )
     apart = F.smooth_l1_loss(logits[:, n:until], targets[:, n:until], reduction="none", beta=0.3)
     known = counts[:, n:until]
     terms = {
-        "peaks": (hit + miss).sum() / (top.sum() + 1),
+        "peaks": sum(peaks) / len(peaks),
         "inside": settings.inside_weight * len(INSIDE) * inside / counts[:, INSIDE].sum().clamp(1),
         "distances": settings.distance_weight * 2 * (apart * known).sum() / (known.sum() + 1),
     }
@@ -57,6 +58,15 @@ def losses(logits: Tensor, batch: Batch, settings: Settings) -> dict[str, Tensor
         )
         terms["aus"] = settings.au_weight * told / (counts[:, until:].sum() / len(AUS) + 1)
     return terms
+
+
+def focal(logits: Tensor, targets: Tensor, counts: Tensor) -> Tensor:
+    """CornerNet's focal loss of some curves' marks, all (B, C, T), for each row that is a mark."""
+    probability = logits.sigmoid()
+    top = (targets > TOP).float() * counts
+    hit = top * (1 - probability) ** 2 * F.softplus(-logits)
+    miss = (counts - top) * (1 - targets) ** 4 * probability**2 * F.softplus(logits)
+    return (hit + miss).sum() / (top.sum() + 1)
 
 
 def rise_and_fall(done: float) -> float:

@@ -13,6 +13,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 from scipy.signal import find_peaks, peak_widths
 
+from mespot.intervals import overlaps
 from mespot.networks.inputs import RATE, SCALE
 from mespot.networks.multiscale import MARKS, PROBABILITIES, TYPES
 from mespot.spotting.displacement import running_median
@@ -24,11 +25,14 @@ BOUNDARY = 0.05  # least probability of an onset or offset that may be a candida
 LONGEST = 8.0  # s
 # Rows that a candidate of each type may have: a bit beyond half a second on both sides.
 ROWS = {"micro": (5, 16), "macro": (15, None)}
+AGREES, MEETS = 0.5, 0.2  # IoU from which on a candidate says the same as another, or is its rival
 NEAR = 2  # rows by which a curve's peak may lie beside a candidate's end
 # Of the first look: what counts, to which power; the least score; overlap above which the weaker goes.
 POWERS, LEAST, OVERLAP = {"onset": 0.2, "apex": 0.3, "offset": 0.2, "inside": 0.3}, 0.02, 0.75
 WHERE = ("at most", "inside", "before", "after")
-# What tells of a candidate: of the eight probabilities, of its ends, of how the face moves.
+# Of the candidates around one: their first looks, how many agree with it, how it compares.
+RIVALS = ("first looks that agree", "agreeing, log", "of the best around", "best of the other type")
+# What tells of a candidate: of the eight probabilities, of its ends, of how the face moves, of its rivals.
 TOLD = (
     *("length, log", "first look", "prominence"),
     *(f"{name} {where}" for where in WHERE for name in PROBABILITIES),
@@ -36,6 +40,7 @@ TOLD = (
     *("onset as seen", "offset as seen", "apex"),
     *("extent of brows", "extent of nose", "extent of mouth", "extent", "way left"),
     *("speed, largest", "speed", "speed before", "speed after", "straightness"),
+    *RIVALS,
 )
 
 
@@ -112,8 +117,19 @@ def curve_of(curves: np.ndarray, type_: str, mark: str) -> np.ndarray:
     return curves[PROBABILITIES.index(f"{type_}_{mark}")]
 
 
-def candidates(seen: Seen, type_: str) -> Candidates:
-    """The candidates of a type that pass the first look, and what tells of them."""
+def candidates(seen: Seen) -> dict[str, Candidates]:
+    """The candidates of each type, and what tells of them."""
+    found = {type_: passing(seen, type_) for type_ in TYPES}
+    for type_, other in zip(TYPES, TYPES[::-1], strict=True):
+        rows, told = found[type_]
+        found[type_] = Candidates(
+            rows, np.concatenate([told, rivals(found[type_], found[other])], 1)
+        )
+    return found
+
+
+def passing(seen: Seen, type_: str) -> Candidates:
+    """The candidates of a type that pass the first look, and what tells of each by itself."""
     n_rows = seen.curves.shape[1]
     found = np.concatenate([seen.peaks, between(seen.curves, type_)])
     found[:, :2] = found[:, :2].clip(0, n_rows - 1)
@@ -132,14 +148,10 @@ def candidates(seen: Seen, type_: str) -> Candidates:
 
 def best(rows: np.ndarray, score: np.ndarray, overlap: float) -> np.ndarray:
     """Indices of those that overlap no better one by more than `overlap` (IoU), best first."""
-    if not len(rows):
-        return np.zeros(0, int)
-    in_time = np.lexsort((rows[:, 1], rows[:, 0]))
+    in_time, begins, ends = _near(rows, rows)
+    begins, ends = begins[in_time], ends[in_time]
     first, last = rows[in_time].T
     length = last - first + 1
-    # Only what begins at most the longest interval earlier can reach into another.
-    begins = np.searchsorted(first, first - length.max())
-    ends = np.searchsorted(first, last, side="right")
     stands, kept = np.ones(len(rows), bool), []
     for k in np.lexsort((first, -score[in_time])):
         if stands[k]:
@@ -149,6 +161,29 @@ def best(rows: np.ndarray, score: np.ndarray, overlap: float) -> np.ndarray:
             union = length[near] + length[k] - shared
             stands[near] &= shared <= overlap * union
     return np.array(kept, int)
+
+
+def agreed(rows: np.ndarray, probability: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """The ends (K, 2) int that those of `kept` get: the mean of all that overlap it by AGREES (IoU) or more.
+
+    Each counts by the square of its probability (box voting, arXiv 1505.01749, here over time).
+    """
+    in_time, begins, ends = _near(rows, rows)
+    found = np.zeros((len(kept), 2))
+    for number, k in enumerate(kept):
+        near = in_time[begins[k] : ends[k]]
+        weight = probability[near] ** 2 * (overlaps(rows[[k]], rows[near])[0] >= AGREES)
+        found[number] = weight @ rows[near] / weight.sum()
+    return np.rint(found).astype(int)
+
+
+def _near(rows: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The order of `others` (M, 2) in time, and from which to before which of them each of `rows` may meet some."""
+    in_time = np.lexsort((others[:, 1], others[:, 0]))
+    first, last = others[in_time].T
+    # Only what begins at most the longest interval earlier can reach into another.
+    begins = np.searchsorted(first, rows[:, 0] - (last - first + 1).max(initial=0))
+    return in_time, begins, np.searchsorted(first, rows[:, 1], "right")
 
 
 def first_look(curves: np.ndarray, type_: str, rows: np.ndarray) -> np.ndarray:
@@ -193,7 +228,7 @@ def largest(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
 def tell(
     seen: Seen, type_: str, rows: np.ndarray, score: np.ndarray, prominence: np.ndarray
 ) -> np.ndarray:
-    """What tells of each interval, (N, TOLD) float64."""
+    """What tells of each interval by itself, (N, TOLD less RIVALS) float64."""
     first, last = rows.T
     length = last - first + 1
     told = {"length, log": np.log(length), "first look": score, "prominence": prominence}
@@ -213,7 +248,28 @@ def tell(
     weight = mean(np.stack([apex, apex * t]), first, last + 1)
     told["apex"] = (weight[1] / (weight[0] + 1e-9) - first) / length
     told |= _of_motion(seen, rows)
-    return np.stack([told[name] for name in TOLD], 1)
+    return np.stack([told[name] for name in TOLD[: -len(RIVALS)]], 1)
+
+
+def rivals(own: Candidates, other: Candidates) -> np.ndarray:
+    """What the candidates around each tell of it, RIVALS: those of its own type, and of the other."""
+    look, others_look = (one.told[:, TOLD.index("first look")] for one in (own, other))
+    told = np.zeros((len(own.rows), len(RIVALS)))
+    (in_time, begins, ends), (theirs, since, until) = (
+        _near(own.rows, one.rows) for one in (own, other)
+    )
+    for k in range(len(own.rows)):
+        near, beside = in_time[begins[k] : ends[k]], theirs[since[k] : until[k]]
+        overlap = overlaps(own.rows[[k]], own.rows[near])[0]
+        agree = overlap >= AGREES
+        met = others_look[beside[overlaps(own.rows[[k]], other.rows[beside])[0] > MEETS]]
+        told[k] = (
+            look[near[agree]].sum(),
+            np.log(agree.sum()),
+            look[k] / look[near[overlap > MEETS]].max(),
+            met.max(initial=0),
+        )
+    return told
 
 
 def _of_curves(probable: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:

@@ -7,24 +7,26 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from mespot import store
 from mespot.datasets.layouts import ALL
 from mespot.errors import InputError
 from mespot.feature_store import Feature
 from mespot.intervals import TYPES
-from mespot.networks.inputs import RATE, steps, to_frames
+from mespot.networks.inputs import RATE, steps, to_frames, to_rows
 from mespot.networks.multiscale import PROBABILITIES
 from mespot.networks.multiscale_trained import Model, curves, load_model
 from mespot.progress import progress
 from mespot.settings import Displacement, TwoStage
 from mespot.spotting import Spotted, evaluation
-from mespot.spotting.candidates import Candidates, best, candidates, curve_of, look
+from mespot.spotting.candidates import agreed, best, candidates, curve_of, look, mean
 from mespot.spotting.displacement import displacement
 from mespot.spotting.evaluation import Evaluation
 from mespot.spotting.proposals import Proposal
 
 UNITS = "probability"
+HIDDEN = 0.5  # most of an interval that may be left out
 
 
 def by_two_stages(
@@ -69,38 +71,52 @@ def load_evaluation(path: Path, left_out: Sequence[str]) -> dict[str, Evaluation
 def spot_video(
     feature: Feature, models: Sequence[Model], learnt: dict[str, Evaluation], settings: TwoStage
 ) -> Spotted:
-    """The intervals of each type that are probable enough; none overlaps a more probable one of its type."""
+    """The intervals of each type that are probable enough, most probable first.
+
+    Of candidates that overlap, the most probable stands, with the ends on which those around it agree.
+    """
     seen, found = found_in(feature, models)
     proposals = []
-    for type_, one in found.items():
-        probability = learnt[type_].probability(one.told)
-        frames = to_frames(one.rows, feature.fps)
+    for type_, (frames, told) in found.items():
+        probability = learnt[type_].probability(told)
+        kept = best(frames, probability, learnt[type_].overlap)
+        scores = learnt[type_].calibrated(probability[kept])
         least = getattr(settings, f"least_{type_}")
         least = learnt[type_].least if least is None else least
-        for k in best(frames, probability, learnt[type_].overlap):
-            score = float(learnt[type_].calibrated(probability[k]))
-            onset, offset = map(int, frames[k])
-            hidden = 1 - feature.valid[onset : offset + 1].mean()
-            if score >= least and hidden <= settings.hidden:
-                apex = _apex(seen, type_, one.rows[k], feature.fps)
-                proposals.append(
-                    (type_, Proposal(onset, min(max(apex, onset), offset), offset, score))
-                )
+        for ends, score in zip(agreed(frames, probability, kept), scores, strict=True):
+            if score >= least:
+                onset, offset = map(int, ends)
+                apex = _apex(seen, type_, ends, feature.fps)
+                apex = min(max(apex, onset), offset)
+                proposals.append((type_, Proposal(onset, apex, offset, float(score))))
     moved = displacement(feature, Displacement())
     return Spotted(feature, list(PROBABILITIES), _at_frames(seen, feature), proposals, moved)
 
 
-def found_in(feature: Feature, models: Sequence[Model]) -> tuple[np.ndarray, dict[str, Candidates]]:
-    """The models' curves (12, T) of a video, and the candidates of each type."""
+def found_in(
+    feature: Feature, models: Sequence[Model]
+) -> tuple[np.ndarray, dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """The models' curves (12, T) of a video, and of each type the candidates that are not mostly hidden.
+
+    A candidate is its first and last frame (N, 2), and what tells of it (N, TOLD).
+    """
+    torch.set_num_threads(1)  # or sums would differ from machine to machine
     seen = curves(models, feature)
     video = look(steps(feature), feature.regions)._replace(curves=seen)
-    return seen, {type_: candidates(video, type_) for type_ in TYPES}
+    found = {}
+    for type_, (rows, told) in candidates(video).items():
+        frames = to_frames(rows, feature.fps).clip(max=len(feature.valid) - 1)
+        shown = mean(feature.valid[None], frames[:, 0], frames[:, 1] + 1)[0] >= 1 - HIDDEN
+        found[type_] = frames[shown], told[shown]
+    return seen, found
 
 
-def _apex(seen: np.ndarray, type_: str, rows: np.ndarray, fps: float) -> int:
+def _apex(seen: np.ndarray, type_: str, ends: np.ndarray, fps: float) -> int:
     """The frame at which an interval's apex is most probable."""
-    inside = curve_of(seen, type_, "apex")[rows[0] : rows[1] + 1]
-    return round((rows[0] + inside.argmax()) * fps / RATE)
+    first, last = np.rint(to_rows(ends[None], fps)[0]).astype(int)
+    curve = curve_of(seen, type_, "apex")
+    first = min(first, len(curve) - 1)
+    return round((first + curve[first : last + 1].argmax() + 0.5) * fps / RATE - 0.5)
 
 
 def _at_frames(seen: np.ndarray, feature: Feature) -> np.ndarray:
