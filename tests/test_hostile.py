@@ -831,6 +831,10 @@ def test_a_model_of_anything_else_is_an_error(reader, whole, place):
         torch.save(value, path)
         # A dictionary may be the checkpoint of another training, which is not taken up.
         assert said_of(reader, path, whole) or isinstance(value, dict)
+    # Read, it would be a list of so many tensors: no example of the test above need draw it.
+    torch.save({"regions": ODD["stretched"], "state_dict": [ODD["stretched"]]}, path)
+    said = said_of(reader, path, whole)
+    assert reader is MODELS["others' weights"] or "numbers that it does not store" in said
     torch.save({"state_dict": {}, "epoch": 1}, path, _use_new_zipfile_serialization=False)
     assert said_of(reader, path, whole) or reader is MODELS["others' weights"]
 

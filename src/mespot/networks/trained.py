@@ -146,7 +146,24 @@ def read(path: Path, what: str = MODEL, mend: str = "") -> dict[str, Any]:
         content = torch.load(path, weights_only=True, map_location="cpu")
         if not isinstance(content, dict):
             raise TypeError(f"it holds a {type(content).__name__}")
+        # A tensor may name one number for each of its own: whoever goes through them fills the memory.
+        for tensor in _tensors(content):
+            if tensor.numel() * tensor.element_size() > path.stat().st_size:
+                raise ValueError(f"it holds {tensor.numel()} numbers that it does not store")
     return content
+
+
+def _tensors(content: Any) -> Iterator[torch.Tensor]:
+    """Those in nested values, each thing once: a file may name the same many times."""
+    seen, ahead = {id(content)}, [content]
+    while ahead:
+        value = ahead.pop()
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif isinstance(value, dict | list | tuple | set):
+            inner = [*value, *(value.values() if isinstance(value, dict) else ())]
+            ahead += [each for each in inner if id(each) not in seen]
+            seen.update(map(id, inner))
 
 
 def load_trained(path: Path, network: str = "auw_gcn") -> tuple[Trained, list[str]]:
