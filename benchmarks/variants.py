@@ -36,7 +36,7 @@ from mespot.networks.multiscale_trained import load_model
 from mespot.score import by_subject
 from mespot.settings import Multiscale
 from mespot.spotting import candidates, evaluation, two_stage
-from mespot.spotting.candidates import TOLD, agreed, best, look
+from mespot.spotting.candidates import RIVALS, TOLD, agreed, best, look
 from mespot.spotting.evaluation import Evaluation
 
 GROUPS, OVERLAP = 6, 0.2
@@ -99,6 +99,7 @@ VARIANTS = {
         hidden=("extent", "way left", "speed", "straightness", "prominence")
     ),
     "told without what is around": Variant(hidden=("around",)),
+    "told without its rivals": Variant(hidden=RIVALS),
     "candidates of displacement alone": Variant(origin="displacement"),
     "candidates of curves alone": Variant(origin="curves"),
     "ends of the most probable": Variant(agreed=False),
