@@ -217,24 +217,25 @@ def spotted(
     return pd.DataFrame(rows, columns=["subject", "video", "type", "onset", "offset"])
 
 
-def counts(results: Path, name: str, seed: int) -> pd.DataFrame:
-    """tp, n, m of each subject and type."""
-    variant = VARIANTS[name]
+def counts(results: Path, names: Sequence[str], seed: int) -> dict[str, pd.DataFrame]:
+    """tp, n, m of each subject and type, of variants that look at the same candidates."""
     stored = load(results / "both" / "features.h5")
     annotated = load_intervals(results / "both" / "annotation.csv", ("subject",))
     truth = {
         key: rows[["onset", "offset"]].to_numpy(float)
         for key, rows in annotated.groupby(["video", "type"])
     }
-    models = [load_model(path) for path in networks(results, name, seed)]
     found = {}
-    with candidates_from(variant.origin):
-        for model in models:
+    with candidates_from(VARIANTS[names[0]].origin):
+        for model in map(load_model, networks(results, names[0], seed)):
             for feature in stored:
                 if feature.subject in model.facts.left_out:
                     found[feature.video] = candidates_of(feature, [model], truth)
     subject_of = {feature.video: feature.subject for feature in stored}
-    return by_subject(annotated, spotted(found, subject_of, variant), "strict")
+    return {
+        name: by_subject(annotated, spotted(found, subject_of, VARIANTS[name]), "strict")
+        for name in names
+    }
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -243,26 +244,34 @@ def main(arguments: argparse.Namespace) -> None:
     chosen = {"two_stage", *(arguments.only or VARIANTS)}
     summed: dict[str, pd.DataFrame] = {}
     pool = ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn"))
+    same: dict[object, list[str]] = {}
     for name in VARIANTS:
-        if name not in chosen:
-            continue
-        train(results, name, seeds, pool)
-        of_seeds = list(pool.map(partial(counts, results, name), seeds))
-        summed[name] = pd.concat(of_seeds).groupby(["subject", "type"], as_index=False).sum()
-        table = Table(halves, summed)
-        cells = [
-            table.cell(name, *where)
-            for where in (
-                ("macro", PARTS, None),
-                ("micro", PARTS, None),
-                ("overall", PARTS[:1], None),
-                ("overall", PARTS[1:], None),
-                ("overall", PARTS, None),
-                ("overall", PARTS, "chosen_on"),
-            )
-        ]
-        apart = "" if name == "two_stage" else table.paired(name, "two_stage")
-        print(f"| {name} | {' | '.join(cells)} | {apart} |", flush=True)
+        if name in chosen:
+            looks_at = (*networks(results, name, 1), VARIANTS[name].origin)
+            same.setdefault(looks_at, []).append(name)
+    for names in same.values():
+        train(results, names[0], seeds, pool)
+        of_seeds = list(pool.map(partial(counts, results, names), seeds))
+        for name in names:
+            tables = pd.concat([of_seed[name] for of_seed in of_seeds])
+            summed[name] = tables.groupby(["subject", "type"], as_index=False).sum()
+            print_row(name, Table(halves, summed))
+
+
+def print_row(name: str, table: Table) -> None:
+    cells = [
+        table.cell(name, *where)
+        for where in (
+            ("macro", PARTS, None),
+            ("micro", PARTS, None),
+            ("overall", PARTS[:1], None),
+            ("overall", PARTS[1:], None),
+            ("overall", PARTS, None),
+            ("overall", PARTS, "chosen_on"),
+        )
+    ]
+    apart = "" if name == "two_stage" else table.paired(name, "two_stage")
+    print(f"| {name} | {' | '.join(cells)} | {apart} |", flush=True)
 
 
 if __name__ == "__main__":
