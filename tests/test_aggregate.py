@@ -51,8 +51,10 @@ def test_rows_and_pooling(summary):
 def test_a_method_that_trains_nothing_is_trained_on_nothing(tmp_path):
     scores = [save(tmp_path, f"{name}/rule", (1, 2, 2), (0, 1, 1)) for name in ("a", "b")]
     scores.append(save(tmp_path, "a/net", (1, 2, 2), (0, 1, 1)))
+    scores.append(save(tmp_path, "both/rule/part/a", (1, 2, 2), (0, 1, 1)))  # the same again
     aggregate(scores, tmp_path, ["a", "b"], ["rule"], tmp_path / "summary.csv")
     table = pd.read_csv(tmp_path / "summary.csv").set_index(["method", "dataset"])
+    assert len(table) == 4
     assert set(table.loc["rule"]["trained_on"]) == {"nothing"}
     assert table.loc["rule", "pooled"]["macro_tp"] == 2
     assert table.loc["net", "a"]["trained_on"] == "a"
