@@ -15,12 +15,11 @@ async function open(at, event, scrolled = true) {
   if (event) view.run = event.run;
   else if (!(view.run in video.envelope)) view.run = run() in video.envelope ? run() : Number(Object.keys(video.envelope)[0]);
   $("viewer").hidden = false;
-  $("v-name").textContent = video.name;
   let its;
   try {
     its = await content(video);
   } catch (error) {
-    if (view.video === video) $("v-now").textContent = error.message;
+    if (view.video === video) [$("v-name").textContent, $("v-now").textContent] = [video.name, error.message];
     return;
   }
   if (view.video !== video) return;
@@ -43,6 +42,7 @@ function zoom() {
 function told() {
   const {video, event} = view, strip = event?.strip;
   $("v-strip").hidden = $("v-strips").hidden = !strip;
+  $("v-name").textContent = video.name;
   $("v-now").textContent = "";
   if (!event) {
     const own = shownEvents(), count = what => own.filter(one => one.what === what).length;
