@@ -180,9 +180,12 @@ def told_by(found: Found, variant: Variant) -> Found:
 
 
 def spotted(
-    found: dict[str, dict[str, Found]], subject_of: dict[str, str], variant: Variant
+    found: dict[str, dict[str, Found]],
+    subject_of: dict[str, str],
+    variant: Variant,
+    fitted: dict[tuple, Evaluation],
 ) -> pd.DataFrame:
-    """The intervals of all videos, each by what was learnt from the other groups."""
+    """The intervals of all videos, each by what was learnt from the other groups, and is kept in `fitted`."""
     group_of = {subject: number for number, names in enumerate(groups()) for subject in names}
     rows = []
     for type_ in TYPES:
@@ -190,11 +193,14 @@ def spotted(
         group = {name: group_of[subject_of[name]] for name in videos}
         kept = {}
         for number in range(GROUPS):
-            others = [one for name, one in videos.items() if group[name] != number]
-            learnt = evaluation.fit(
-                np.concatenate([one.told for one in others]),
-                np.concatenate([one.overlap for one in others]),
-            )
+            key = variant.hidden, type_, number
+            if key not in fitted:
+                others = [one for name, one in videos.items() if group[name] != number]
+                fitted[key] = evaluation.fit(
+                    np.concatenate([one.told for one in others]),
+                    np.concatenate([one.overlap for one in others]),
+                )
+            learnt = fitted[key]
             for name, one in videos.items():
                 if group[name] == number:
                     score = variant.score(learnt, one.told)
@@ -232,8 +238,9 @@ def counts(results: Path, names: Sequence[str], seed: int) -> dict[str, pd.DataF
                 if feature.subject in model.facts.left_out:
                     found[feature.video] = candidates_of(feature, [model], truth)
     subject_of = {feature.video: feature.subject for feature in stored}
+    fitted = {}
     return {
-        name: by_subject(annotated, spotted(found, subject_of, VARIANTS[name]), "strict")
+        name: by_subject(annotated, spotted(found, subject_of, VARIANTS[name], fitted), "strict")
         for name in names
     }
 
@@ -243,6 +250,7 @@ def main(arguments: argparse.Namespace) -> None:
     halves = pd.read_csv(HALVES, dtype=str)
     chosen = {"two_stage", *(arguments.only or VARIANTS)}
     summed: dict[str, pd.DataFrame] = {}
+    os.environ["OMP_NUM_THREADS"] = "1"  # of each process, or they wait for one another's threads
     pool = ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn"))
     same: dict[object, list[str]] = {}
     for name in VARIANTS:
