@@ -136,9 +136,7 @@ def test_the_same_training_gives_the_same_bytes(chain, tmp_path):
 
 
 def test_a_larger_least_probability_gives_fewer_and_surer_intervals(chain):
-    many, few = (
-        chain.spotted(["s0"], TwoStage(least_macro=least, least_micro=least)) for least in (0, 0.5)
-    )
+    many, few = (chain.spotted(["s0"], TwoStage(least=least)) for least in (0, 0.5))
     assert len(few) < len(many)
     assert few["score"].min() >= 0.5
     rows = few.drop(columns="score").itertuples(index=False)
@@ -159,9 +157,7 @@ def test_what_is_found_lies_within_the_video_and_is_seen(chain, first, fps):
             assert (frames < n).all()
             assert all(valid[onset : offset + 1].mean() >= 0.5 for onset, offset in frames)
         learnt = load_evaluation(chain.folder / "evaluation.h5", [first.subject])
-        for _, one in spot_video(
-            video, models, learnt, TwoStage(least_macro=0, least_micro=0)
-        ).found:
+        for _, one in spot_video(video, models, learnt, TwoStage(least=0)).found:
             assert 0 <= one.onset <= one.apex <= one.offset < n
 
 

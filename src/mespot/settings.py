@@ -322,10 +322,9 @@ class Spot(Settings):
 
 
 class TwoStage(Settings):
-    """Spotting in two stages; null: the probability with which F1 is to be expected best."""
+    """Spotting in two stages; null: each type's, with which F1 is to be expected best."""
 
-    least_macro: Annotated[float, Field(ge=0, le=1)] | None = None
-    least_micro: Annotated[float, Field(ge=0, le=1)] | None = None
+    least: Annotated[float, Field(ge=0, le=1)] | None = None  # probability of being right
 
 
 class Displacement(Settings):

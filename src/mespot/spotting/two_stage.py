@@ -81,8 +81,7 @@ def spot_video(
         probability = learnt[type_].probability(told)
         kept = best(frames, probability, learnt[type_].overlap)
         scores = learnt[type_].calibrated(probability[kept])
-        least = getattr(settings, f"least_{type_}")
-        least = learnt[type_].least if least is None else least
+        least = learnt[type_].least if settings.least is None else settings.least
         for ends, score in zip(agreed(frames, probability, kept), scores, strict=True):
             if score >= least:
                 onset, offset = map(int, ends)
