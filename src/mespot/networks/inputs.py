@@ -8,7 +8,7 @@ one rate, so that 25 and 30 frames/s do.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from scipy.ndimage import uniform_filter1d
@@ -53,18 +53,25 @@ def to_frames(rows: np.ndarray, fps: float) -> np.ndarray:
 
 def inputs(moved: np.ndarray) -> np.ndarray:
     """`steps` (T, R, 2) -> (T, R, 2 * CHANNELS) float32 without unit."""
-    flat = moved.reshape(len(moved), -1)
+    scaled = np.stack([_scaled(one) for one in _channels(moved.reshape(len(moved), -1))], 1)
+    scaled = scaled.reshape(len(moved), CHANNELS, -1, 2).transpose(0, 2, 1, 3)
+    return scaled.reshape(len(moved), moved.shape[1], -1)
+
+
+def _channels(flat: np.ndarray) -> Iterator[np.ndarray]:
+    """One at a time: all of a long video would be many times its features."""
+    yield flat
+    for seconds in SUMS:
+        yield _summed(flat, round(seconds * RATE))
     place = np.cumsum(flat, 0)
-    channels = [flat, *(_summed(flat, round(s * RATE)) for s in SUMS)]
-    channels.append(place - _mean(place, round(BASELINE * RATE)))
-    scaled = []
-    for channel in channels:
-        sizes = np.abs(channel)
-        unit = np.percentile(sizes, SCALE, axis=0)
-        unit = np.maximum(unit, QUIET * np.percentile(sizes, SCALE) + 1e-6)
-        scaled.append(np.clip(channel / (2 * unit), -LARGEST, LARGEST))
-    stacked = np.stack(scaled, 1).reshape(len(moved), len(scaled), -1, 2)
-    return stacked.transpose(0, 2, 1, 3).reshape(len(moved), moved.shape[1], -1).astype(np.float32)
+    yield place - _mean(place, round(BASELINE * RATE))
+
+
+def _scaled(channel: np.ndarray) -> np.ndarray:
+    sizes = np.abs(channel)
+    unit = np.percentile(sizes, SCALE, axis=0)
+    unit = np.maximum(unit, QUIET * np.percentile(sizes, SCALE) + 1e-6)
+    return np.clip(channel / (2 * unit), -LARGEST, LARGEST).astype(np.float32)
 
 
 def _summed(values: np.ndarray, width: int) -> np.ndarray:

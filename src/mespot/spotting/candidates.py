@@ -106,9 +106,11 @@ def between(curves: np.ndarray, type_: str) -> np.ndarray:
         find_peaks(np.r_[0, curve_of(curves, type_, mark), 0], height=BOUNDARY)[0] - 1
         for mark in ("onset", "offset")
     )
+    after = np.searchsorted(ends, begins, "right")
+    until = np.searchsorted(ends, begins + LONGEST * RATE)
     found = []
-    for first in begins:
-        last = ends[(ends > first) & (ends - first < LONGEST * RATE)]
+    for first, *some in zip(begins, after, until, strict=True):
+        last = ends[slice(*some)]
         found.append(np.stack([np.full(len(last), first), last, np.zeros(len(last))], 1))
     return np.concatenate(found) if found else np.zeros((0, 3))
 
@@ -218,11 +220,14 @@ def around(values: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 def largest(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """The largest (C, N) of `values` (C, T) inside each interval."""
-    if not len(rows):
-        return np.zeros((len(values), 0))
-    ends = np.stack([rows[:, 0], rows[:, 1] + 1], 1).ravel()
-    padded = np.pad(values, ((0, 0), (0, 1)), constant_values=-np.inf)
-    return np.maximum.reduceat(padded, ends, axis=1)[:, ::2]
+    found = np.zeros((len(values), len(rows)))
+    if len(rows):
+        # In time: `reduceat` goes over what lies between an interval and the next one, too.
+        in_time = np.argsort(rows[:, 0], kind="stable")
+        ends = (rows[in_time] + np.array([0, 1])).ravel()
+        padded = np.pad(values, ((0, 0), (0, 1)), constant_values=-np.inf)
+        found[:, in_time] = np.maximum.reduceat(padded, ends, axis=1)[:, ::2]
+    return found
 
 
 def tell(
