@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mespot.networks.graph import adjacency, published_aus
+from mespot.errors import InputError
+from mespot.networks.graph import PLACES, adjacency, by_distance, conditional, published_aus
 
 ANNOTATIONS = {"cas_me_sq": "cas_me_sq_30fps.csv", "samm_lv": "samm_lv_25fps.csv"}
 
@@ -71,3 +72,27 @@ def test_no_annotation_gives_zeros():
 def test_a_roi_out_of_range_is_refused():
     with pytest.raises(ValueError, match="AU 1 must move ROIs between 0 and 2"):
         adjacency(["1"], {1: [0, 3]}, 3)
+
+
+def test_a_roi_is_linked_where_it_moves_in_most_expressions_of_the_other():
+    # AU 12 in three expressions, in one of them with 1, which never is without it.
+    linked = conditional(["1+12", "12", "12", "25"], {1: [0], 12: [1]}, 3)
+    assert linked.tolist() == [[0.5, 0.5, 0], [0, 1, 0], [0, 0, 0]]
+    assert not conditional([], {1: [0]}, 2).any()
+
+
+def test_the_nearer_two_regions_are_the_more_they_are_linked():
+    linked = by_distance(["left_brow_inner", "left_brow_outer", "chin"])
+    np.testing.assert_allclose(linked.sum(1), 1)
+    assert linked[0, 0] > linked[0, 1] > linked[0, 2] > 0
+
+
+def test_a_face_is_as_far_from_its_middle_on_both_sides():
+    for name, (x, y) in PLACES.items():
+        if name.startswith("left_"):
+            assert PLACES[name.replace("left", "right")] == (-x, y)
+
+
+def test_a_region_of_unknown_place_is_an_error():
+    with pytest.raises(InputError, match="where on a face forehead lies"):
+        by_distance(["chin", "forehead"])

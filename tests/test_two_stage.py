@@ -1,6 +1,7 @@
 """The two-stage method from features to intervals, on expressions planted in a small feature store."""
 
 from itertools import combinations
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ from mespot.networks.multiscale import AUS, OUTPUTS, PROBABILITIES, Multiscale
 from mespot.networks.multiscale_trained import curves, load_model
 from mespot.networks.multiscale_training import losses
 from mespot.score import score
-from mespot.settings import Evaluate, TwoStage
+from mespot.settings import Evaluate, GraphKind, TemporalKind, TwoStage
 from mespot.settings import Multiscale as Training
 from mespot.spotting.two_stage import by_two_stages, found_in, load_evaluation, spot_video
 
@@ -186,6 +187,30 @@ def test_models_that_leave_out_no_pairs_are_an_error(chain, tmp_path):
         evaluate.evaluate(
             chain.features, chain.annotation, [chain.model(["s0"])], tmp_path / "e.h5", Evaluate()
         )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        *({"graph": kind} for kind in get_args(GraphKind)),
+        *({"temporal": kind} for kind in get_args(TemporalKind)),
+        {"au_weight": 1.0, "consistency_weight": 0.15},
+        {"speeds": [1.0, 0.5]},
+        {"mirror": 0.0, "amplitude": 0.0, "distance_weight": 0.0, "dropout": 0.0},
+    ],
+    ids=str,
+)
+def test_what_the_literature_names_instead_is_trained_and_spots(chain, tmp_path, other):
+    few = {"steps": 3, "batch": 2, "window": 256, "channels": 16}
+    out = tmp_path / "model.pt"
+    settings = Training(**few, **other)
+    train_multiscale.train(
+        chain.features, chain.annotation, ["s0"], out, tmp_path / "h.csv", settings
+    )
+    found = by_two_stages(
+        load(chain.features), [out], chain.folder / "evaluation.h5", TwoStage(least=0)
+    )
+    assert [one.feature.subject for one in found] == ["s0"]
 
 
 # --- what evaluate is made of --------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from itertools import permutations
 import numpy as np
 
 from mespot.datasets.action_units import parse
+from mespot.errors import InputError
 
 # The ROIs that each action unit moves (the paper's table). ROIs are numbered as `roi` makes them:
 # 0-2 right brow, 3-5 left brow, 6-7 nose, 8-11 mouth. Other AUs are left out of the count.
@@ -117,21 +118,24 @@ def conditional(
 
     After ML-GCN (arXiv 1904.03582, eq. 7); rows sum to one.
     """
-    moved = np.zeros((0, n_rois))
+    together = np.zeros((n_rois, n_rois))
     for text in aus:
         rois = [roi for unit in parse(text) for roi in rois_of_au.get(unit.number, ())]
-        moved = np.vstack([moved, np.isin(np.arange(n_rois), rois)])
-    together = moved.T @ moved
+        moved = np.isin(np.arange(n_rois), rois)
+        together += np.outer(moved, moved)
     return _rows_to_one(together >= LIKELY * together.diagonal().clip(1e-9)[:, None])
 
 
 def by_distance(regions: Sequence[str]) -> np.ndarray:
     """(R, R): the nearer two regions lie on a face, the more; rows sum to one.
 
-    Raises ValueError for a region whose place is unknown.
+    Raises InputError for a region whose place is unknown.
     """
     if unknown := [name for name in regions if name not in PLACES]:
-        raise ValueError(f"where on a face {', '.join(unknown)} lies is unknown")
+        raise InputError(
+            f"multiscale.graph: distance: where on a face {', '.join(unknown)} lies is unknown; "
+            f"regions of roi.set, or another graph, were expected"
+        )
     places = np.array([PLACES[name] for name in regions])
     apart = np.linalg.norm(places[:, None] - places, axis=2)
     return _rows_to_one(np.exp(-(apart**2) / 2))
@@ -140,4 +144,4 @@ def by_distance(regions: Sequence[str]) -> np.ndarray:
 def _rows_to_one(matrix: np.ndarray) -> np.ndarray:
     """Each row divided by its sum, where there is one."""
     sums = matrix.sum(axis=1, keepdims=True)
-    return np.divide(matrix, sums, out=np.zeros_like(matrix), where=sums > 0)
+    return np.divide(matrix, sums, out=np.zeros(matrix.shape), where=sums > 0)
