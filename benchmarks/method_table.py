@@ -3,8 +3,7 @@
     python benchmarks/method_table.py RESULTS [--all INTERVALS_CSV] [--picture PNG]
 
 RESULTS is what `snakemake --configfile paper.yaml` made. --all are two_stage's intervals from a least probability of
-0 on (`mespot spot ... --settings '{"least_macro": 0, "least_micro": 0}'`): average precision and the reliability
-diagram are made of them.
+0 on (`mespot spot ... --settings '{"least": 0}'`): average precision and the reliability diagram are made of them.
 """
 
 import argparse

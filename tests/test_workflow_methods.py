@@ -124,7 +124,7 @@ def test_published_features_methods_seeds_and_ways_of_choosing(shared, tmp_path)
     nowhere["methods"]["mespot"]["datasets"] = {}
     assert "run=mespot" not in workflow.run("--dry-run", "--forceall", config=nowhere).stdout
     surer = deepcopy(config)
-    surer["methods"]["two_stage"] = {"mean_of": "one_seed", "spot": {"least_macro": 0.6}}
+    surer["methods"]["two_stage"] = {"mean_of": "one_seed", "spot": {"least": 0.6}}
     follows = {"spot", "score", "score_part", "aggregate", "figures_table", "report"}
     assert workflow.would_run(surer) == follows
     more = deepcopy(config)
