@@ -26,7 +26,7 @@ from mespot.spotting.two_stage import load_evaluation, spot_video
 def spot(results: Path, minutes: int) -> None:
     both = results / "both"
     stored = [one for one in load(both / "features.h5") if one.subject.startswith("samm")]
-    joined = np.concatenate([steps(one) for one in stored]).astype(np.float32)
+    joined = np.concatenate([steps(one)[0] for one in stored]).astype(np.float32)
     n = round(minutes * 60 * RATE)
     mdmo = np.resize(joined, (n, *joined.shape[1:]))
     video = stored[0]._replace(mdmo=mdmo, valid=np.ones(n, bool), fps=RATE)

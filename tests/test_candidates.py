@@ -23,6 +23,8 @@ from mespot.spotting.candidates import (
     rivals,
 )
 
+SHOWN = np.ones(400, bool)
+
 
 def slow(rows, score, overlap):
     """One after the other, the most probable first."""
@@ -100,9 +102,23 @@ def curves_of(n_rows: int, spans=()) -> np.ndarray:
 
 
 def test_displacement_gives_a_candidate(moved):
-    seen = look(moved, PUBLISHED_REGIONS)
+    seen = look(moved, SHOWN, PUBLISHED_REGIONS)
     overlap = overlaps(seen.peaks[:, :2], np.array([[100.0, 145]]))
     assert overlap.max() > 0.7
+
+
+def test_frames_without_the_face_make_no_candidates(moved):
+    """Nor are those that it has measured by them."""
+    hidden = np.zeros((3600, *moved.shape[1:]))
+    shown = np.arange(400 + len(hidden)) < 400
+    seen, longer = (
+        look(moved, SHOWN, PUBLISHED_REGIONS),
+        look(np.concatenate([moved, hidden]), shown, PUBLISHED_REGIONS),
+    )
+    inner = [one[(one[:, 1] < 250)] for one in (seen.peaks, longer.peaks)]
+    assert len(inner[0])
+    assert abs(len(inner[0]) - len(inner[1])) <= 0.1 * len(inner[0])
+    np.testing.assert_allclose(seen.moved[:250], longer.moved[:250])
 
 
 def test_each_pair_of_an_onset_and_an_offset_is_a_candidate():
@@ -113,7 +129,7 @@ def test_each_pair_of_an_onset_and_an_offset_is_a_candidate():
 
 
 def test_what_the_network_is_sure_of_is_first(moved):
-    seen = look(moved, PUBLISHED_REGIONS)._replace(curves=curves_of(400, [(100, 145)]))
+    seen = look(moved, SHOWN, PUBLISHED_REGIONS)._replace(curves=curves_of(400, [(100, 145)]))
     one = candidates(seen)["macro"]
     assert tuple(one.rows[0]) == (100, 145)
     assert len(one.told) == len(one.rows)
@@ -121,7 +137,7 @@ def test_what_the_network_is_sure_of_is_first(moved):
 
 
 def test_what_tells_of_a_candidate_is_called_so(moved):
-    seen = look(moved, PUBLISHED_REGIONS)._replace(curves=curves_of(400, [(100, 145)]))
+    seen = look(moved, SHOWN, PUBLISHED_REGIONS)._replace(curves=curves_of(400, [(100, 145)]))
     told = dict(zip(TOLD, candidates(seen)["macro"].told[0], strict=True))
     assert np.isclose(told["length, log"], np.log(46))
     assert np.isclose(told["macro_inside inside"], 0.9)
@@ -160,7 +176,7 @@ def test_what_the_candidates_around_tell(moved):
 
 
 def test_no_candidate_is_longer_or_shorter_than_its_type_may_be(moved):
-    seen = look(moved, PUBLISHED_REGIONS)._replace(
+    seen = look(moved, SHOWN, PUBLISHED_REGIONS)._replace(
         curves=np.random.default_rng(2).uniform(size=(12, 400))
     )
     for type_, least, most in (("micro", 5, 16), ("macro", 15, 8 * RATE)):
@@ -172,7 +188,9 @@ def test_no_candidate_is_longer_or_shorter_than_its_type_may_be(moved):
 
 @pytest.mark.parametrize("n_rows", [1, 2, 5, 20])
 def test_a_video_of_few_rows_gives_what_it_can(n_rows):
-    seen = look(np.zeros((n_rows, 12, 2)), PUBLISHED_REGIONS)._replace(curves=curves_of(n_rows))
+    seen = look(np.zeros((n_rows, 12, 2)), SHOWN[:n_rows], PUBLISHED_REGIONS)._replace(
+        curves=curves_of(n_rows)
+    )
     for type_ in ("micro", "macro"):
         one = candidates(seen)[type_]
         assert one.rows.shape == (len(one.told), 2)

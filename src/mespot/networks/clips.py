@@ -48,14 +48,14 @@ def clip(feature: Feature, annotated: pd.DataFrame, speed: float = 1.0) -> Clip:
     Raises ValueError for a row that is no interval.
     """
     feature = feature._replace(fps=feature.fps * speed)
-    seen = inputs(steps(feature))
+    moved, valid = steps(feature)
+    seen = inputs(moved, valid)
     marked, within = marks(feature, annotated, len(seen), speed)
     counts = np.ones_like(marked)
     first = len(PROBABILITIES)
     counts[first : first + len(DISTANCES)] = np.repeat(within[:2], 2, 0)
     counts[first + len(DISTANCES) :] = within[2]
-    at = np.arange(len(seen)) * len(feature.valid) // len(seen)
-    counts *= feature.valid[at]
+    counts *= valid
     spans = to_rows(annotated[["onset", "offset"]].to_numpy(float), feature.fps)
     middles = spans.mean(1)
     return Clip(

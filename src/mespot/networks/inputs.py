@@ -25,10 +25,10 @@ QUIET = 0.25
 LARGEST = 6.0  # units
 
 
-def steps(feature: Feature) -> np.ndarray:
-    """The flow (T, R, 2) at RATE: of each of its rows the way gone meanwhile."""
+def steps(feature: Feature) -> tuple[np.ndarray, np.ndarray]:
+    """The flow (T, R, 2) at RATE, of each of its rows the way gone meanwhile; where the face is seen (T,) bool."""
     if feature.fps == RATE:
-        return feature.mdmo.astype(float)
+        return feature.mdmo.astype(float), feature.valid
     gone = np.concatenate([np.zeros_like(feature.mdmo[:1]), np.cumsum(feature.mdmo, 0)]).astype(
         float
     )
@@ -36,7 +36,8 @@ def steps(feature: Feature) -> np.ndarray:
     at = np.linspace(0, len(feature.mdmo), n + 1)
     left = np.minimum(at.astype(int), len(feature.mdmo) - 1)
     part = (at - left)[:, None, None]
-    return np.diff(gone[left] * (1 - part) + gone[left + 1] * part, axis=0)
+    moved = np.diff(gone[left] * (1 - part) + gone[left + 1] * part, axis=0)
+    return moved, feature.valid[np.arange(n) * len(feature.valid) // n]
 
 
 def to_rows(frames: np.ndarray, fps: float) -> np.ndarray:
@@ -51,9 +52,10 @@ def to_frames(rows: np.ndarray, fps: float) -> np.ndarray:
     return np.stack([first, np.maximum(np.rint(ends[:, 1]).astype(int) - 1, first)], 1)
 
 
-def inputs(moved: np.ndarray) -> np.ndarray:
+def inputs(moved: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """`steps` (T, R, 2) -> (T, R, 2 * CHANNELS) float32 without unit."""
-    scaled = np.stack([_scaled(one) for one in _channels(moved.reshape(len(moved), -1))], 1)
+    flat = moved.reshape(len(moved), -1)
+    scaled = np.stack([_scaled(one, valid) for one in _channels(flat)], 1)
     scaled = scaled.reshape(len(moved), CHANNELS, -1, 2).transpose(0, 2, 1, 3)
     return scaled.reshape(len(moved), moved.shape[1], -1)
 
@@ -67,11 +69,16 @@ def _channels(flat: np.ndarray) -> Iterator[np.ndarray]:
     yield place - _mean(place, round(BASELINE * RATE))
 
 
-def _scaled(channel: np.ndarray) -> np.ndarray:
+def _scaled(channel: np.ndarray, valid: np.ndarray) -> np.ndarray:
     sizes = np.abs(channel)
-    unit = np.percentile(sizes, SCALE, axis=0)
-    unit = np.maximum(unit, QUIET * np.percentile(sizes, SCALE) + 1e-6)
+    unit = unit_of(sizes, valid, axis=0)
+    unit = np.maximum(unit, QUIET * unit_of(sizes, valid) + 1e-6)
     return np.clip(channel / (2 * unit), -LARGEST, LARGEST).astype(np.float32)
+
+
+def unit_of(sizes: np.ndarray, valid: np.ndarray, axis: int | None = None) -> np.ndarray:
+    """What sizes (T, ...) of a video are measured by: where the face is not seen, nothing moves, and that does not count."""
+    return np.percentile(sizes[valid] if valid.any() else sizes, SCALE, axis=axis)
 
 
 def _summed(values: np.ndarray, width: int) -> np.ndarray:

@@ -90,7 +90,7 @@ def curves(models: Sequence[Model], feature: Feature) -> np.ndarray:
                 f"{feature.video}: regions {', '.join(feature.regions)}; {model.path} was trained on "
                 f"{', '.join(model.facts.regions)}: prepare both with the same roi.set"
             )
-    seen = inputs(steps(feature))
+    seen = inputs(*steps(feature))
     both = torch.from_numpy(np.stack([seen, mirrored(seen, feature.regions)]))
     n = len(PROBABILITIES)
     with torch.inference_mode():

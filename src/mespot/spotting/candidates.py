@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 from scipy.signal import find_peaks, peak_widths
 
 from mespot.intervals import overlaps
-from mespot.networks.inputs import RATE, SCALE
+from mespot.networks.inputs import RATE, unit_of
 from mespot.networks.multiscale import MARKS, PROBABILITIES, TYPES
 from mespot.spotting.displacement import running_median
 
@@ -73,8 +73,8 @@ def parts_of(regions: Sequence[str]) -> dict[str, list[int]]:
     return {part: which or list(range(len(regions))) for part, which in found.items()}
 
 
-def look(moved: np.ndarray, regions: Sequence[str]) -> Seen:
-    """All that is known of a video before the curves."""
+def look(moved: np.ndarray, valid: np.ndarray, regions: Sequence[str]) -> Seen:
+    """All that is known of a video before the curves, from its `steps`."""
     parts = parts_of(regions)
     found, places = [], []
     for seconds in BASELINES:
@@ -84,7 +84,7 @@ def look(moved: np.ndarray, regions: Sequence[str]) -> Seen:
         )
         places.append(place)
         sizes = np.linalg.norm(place, axis=2)
-        unit = np.percentile(sizes, SCALE) + 1e-9
+        unit = unit_of(sizes, valid) + 1e-9
         joint = [sizes[:, which] for which in (parts["brows"], parts["mouth"])] + [sizes]
         for size in [*sizes.T, *(np.sqrt((one**2).mean(1)) for one in joint)]:
             at, about = find_peaks(
@@ -95,8 +95,8 @@ def look(moved: np.ndarray, regions: Sequence[str]) -> Seen:
                 _, _, first, last = peak_widths(size / unit, at, down, known)
                 found.append(np.stack([np.rint(first), np.rint(last), about["prominences"]], 1))
     peaks = np.concatenate(found) if found else np.zeros((0, 3))
-    unit = np.percentile(np.linalg.norm(places[0], axis=2), SCALE) + 1e-9
-    speed = np.percentile(np.linalg.norm(moved, axis=2), SCALE) + 1e-9
+    unit = unit_of(np.linalg.norm(places[0], axis=2), valid) + 1e-9
+    speed = unit_of(np.linalg.norm(moved, axis=2), valid) + 1e-9
     return Seen(np.zeros((12, 0)), moved / speed, places[0] / unit, parts, peaks)
 
 

@@ -101,7 +101,7 @@ def found_in(
     """
     torch.set_num_threads(1)  # or sums would differ from machine to machine
     seen = curves(models, feature)
-    video = look(steps(feature), feature.regions)._replace(curves=seen)
+    video = look(*steps(feature), feature.regions)._replace(curves=seen)
     found = {}
     for type_, (rows, told) in candidates(video).items():
         frames = to_frames(rows, feature.fps).clip(max=len(feature.valid) - 1)
