@@ -386,6 +386,11 @@ def test_a_method_that_trains_nothing_has_a_section_instead_of_spot(default_conf
             "train: it spots by the networks of one_seed",
         ),
         ({"mean_of": "one_seed", "evaluate": {"groups": 4}}, "groups: they are those of one_seed"),
+        (
+            {"mean_of": "one_seed", "datasets": {"demo_grey": {"evaluate": {"groups": 4}}}},
+            "groups: they are those of one_seed",
+        ),
+        ({"base": "two_stage"}, "two_stage is a mean; write mean_of: one_seed"),
         ({"model": "multiscale", "select": {"groups": 4}}, "select: multiscale has none"),
         ({"model": "multiscale", "train": {"epochs": 4}}, "epochs"),
         ({"base": "mespot", "evaluate": {"groups": 4}}, "evaluate: auw_gcn has none"),

@@ -261,16 +261,21 @@ def test_the_graph_of_a_model(drawn, planted):
     assert "12 regions" in told["graph"]["alt"]
 
 
-def test_the_graph_of_a_multiscale_model(drawn, tmp_path):
+@pytest.mark.parametrize(
+    ("kind", "told_by"),
+    [("co_occurrence", "annotated together"), ("conditional", "enough of"), ("distance", "near")],
+)
+def test_the_graph_of_a_multiscale_model(drawn, tmp_path, kind, told_by):
     regions = ("right_brow", "left_brow", "chin")
     linked = np.array([[0.5, 0.5, 0], [0.25, 0.75, 0], [0, 0, 1]])
     facts = {"model": "multiscale", "left_out": [], "regions": regions, "channels": 4}
-    facts = multiscale_trained.Facts(**facts, temporal="dilated", graph="co_occurrence", aus=False)
+    facts = multiscale_trained.Facts(**facts, temporal="dilated", graph=kind, aus=False)
     model = multiscale_trained.untrained(facts, linked)
     multiscale_trained.save_model(tmp_path / "model.pt", model)
     data, told = drawn(ANNOTATED, SPOTTED, model=tmp_path / "model.pt")
     assert data["graph"]["weight"].tolist() == linked.ravel().tolist()
     assert "1 links, the strongest between right brow and left brow (0.38)" in told["graph"]["alt"]
+    assert told_by in told["graph"]["caption"]
     elsewhere = multiscale_trained.untrained(
         facts.model_copy(update={"regions": ("right_brow", "ear", "chin")}), linked
     )

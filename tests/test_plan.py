@@ -217,6 +217,9 @@ def test_two_stages_need_three_people_and_go_from_published_features_to_film(ask
         {"methods.one_seed.datasets": {"mine": {}, "theirs": {}}}, mine=ask.mine, theirs=features
     )
     assert set(plan.crossed("two_stage")) == {("mine", "theirs"), ("theirs", "mine")}
+    own = ask.mine | {"settings": {"roi": {"set": "boxes"}}}
+    plan = ask({"methods.one_seed.datasets": {"mine": {}, "theirs": {}}}, mine=own, theirs=features)
+    assert plan.crossed("two_stage") == [], "of other regions"
 
 
 def test_what_is_asked_for(ask):

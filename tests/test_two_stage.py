@@ -12,13 +12,14 @@ from planted import planted_store
 from mespot import evaluate, feature_store, store, train_multiscale
 from mespot.errors import InputError
 from mespot.feature_store import load
-from mespot.intervals import load_intervals
+from mespot.intervals import load_intervals, overlaps
 from mespot.networks import temporal
 from mespot.networks.clips import batches, clip
 from mespot.networks.inputs import CHANNELS
 from mespot.networks.multiscale import AUS, OUTPUTS, PROBABILITIES, Multiscale
 from mespot.networks.multiscale_trained import curves, load_model
 from mespot.networks.multiscale_training import losses
+from mespot.networks.trained import load_trained
 from mespot.score import score
 from mespot.settings import Evaluate, GraphKind, TemporalKind, TwoStage
 from mespot.settings import Multiscale as Training
@@ -182,6 +183,61 @@ def test_models_of_other_people_than_are_there_are_an_error(chain, tmp_path):
         )
 
 
+def test_the_overlap_is_the_largest_with_any_annotated_expression(chain, first):
+    truth = {(first.video, "macro"): np.array([[40.0, 75], [41, 70], [200, 230]])}
+    found = evaluate.candidates_of(first, [load_model(chain.model(["s0"]))], truth)
+    expected = overlaps(found["macro"].frames, truth[first.video, "macro"]).max(1)
+    assert expected.max() > 0.5
+    np.testing.assert_array_equal(found["macro"].overlap, expected)
+    assert not found["micro"].overlap.any()
+
+
+def test_a_loss_that_is_no_number_is_an_error(chain, tmp_path):
+    fast = SMALL.model_copy(update={"learning_rate": 1e30})
+    with pytest.raises(InputError, match=r"no finite number by step \d+; lower multiscale"):
+        Chain(tmp_path, load_intervals(chain.annotation, ("apex", "au", "subject"))).model(
+            ["s0"], fast
+        )
+    assert not list(tmp_path.glob("*.pt"))
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [({"graph": "conditional"}, "none are linked"), ({"au_weight": 1.0}, "it does nothing")],
+)
+@pytest.mark.parametrize("au", ["", "4"])
+def test_action_units_that_would_do_nothing_are_said(chain, tmp_path, capsys, setting, told, au):
+    annotation = load_intervals(chain.annotation, ("apex", "au", "subject")).assign(au=au)
+    few = {"steps": 1, "batch": 2, "window": 256, "channels": 16}
+    Chain(tmp_path, annotation).model(["s0"], Training(**few, **setting))
+    knows = au == "4" and "au_weight" in setting  # the head; no region of the graph moves by it
+    assert (told in capsys.readouterr().err) == (not knows)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"temporal": "gru", "channels": 15},
+        {"temporal": "attention", "channels": 18},
+        {"speeds": []},
+        {"batch": 1},
+    ],
+    ids=str,
+)
+def test_what_no_network_can_be_trained_with_is_refused(wrong):
+    with pytest.raises(ValueError, match="|".join(wrong)):
+        Training(**wrong)
+
+
+def test_a_model_of_another_network_is_not_called_damaged(chain, tmp_path):
+    path = tmp_path / "model.pt"
+    torch.save({"model": "auw_gcn", "state_dict": {}}, path)
+    with pytest.raises(InputError, match="a model of the network 'auw_gcn'; 'multiscale' was"):
+        load_model(path)
+    with pytest.raises(InputError, match="a model of the network 'multiscale'; 'auw_gcn' was"):
+        load_trained(chain.model(["s0"]))
+
+
 def test_models_that_leave_out_no_pairs_are_an_error(chain, tmp_path):
     with pytest.raises(InputError, match="each pair of at least three groups"):
         evaluate.evaluate(
@@ -232,6 +288,15 @@ def test_probabilities_are_worth_what_they_say():
     for low in np.arange(0.1, 0.8, 0.1):
         bin_ = (calibrated >= low) & (calibrated < low + 0.1)
         assert abs(right[bin_].mean() - calibrated[bin_].mean()) < 0.06
+
+
+def test_few_right_ones_do_not_turn_the_order_round():
+    """The only one that is right is the least probable but for three."""
+    said, right = np.linspace(0.01, 0.3, 40), np.arange(40) == 3
+    slope, offset = evaluate.worth(said, right)
+    assert slope == 1
+    logit = np.log(said / (1 - said)) + offset
+    assert 1 < (1 / (1 + np.exp(-logit))).sum() < 2, "two of 42, with the two added"
 
 
 def test_the_least_probability_is_where_f1_is_to_be_expected_best():
@@ -350,6 +415,13 @@ def test_macro_expressions_do_not_drown_the_marks_of_micro_expressions(batch):
     ]
     assert pulls[0].abs().sum() > 0
     assert torch.equal(*pulls)
+
+
+def test_nothing_that_counts_costs_a_finite_amount(batch):
+    nothing = batch._replace(counts=torch.zeros_like(batch.counts))
+    settings = Training(au_weight=1, consistency_weight=1)
+    terms = losses(torch.randn_like(batch.targets), nothing, settings)
+    assert all(torch.isfinite(term) for term in terms.values())
 
 
 def test_rows_that_do_not_count_cost_nothing(batch):

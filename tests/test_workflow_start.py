@@ -116,6 +116,16 @@ def test_two_subjects_with_expressions_are_needed(tmp_path, annotated):
     assert ("only anna has expressions in it" in last(done)) == (len(annotated) == 1)
 
 
+@pytest.mark.parametrize("annotated", [("anna", "ben"), ("anna", "ben", "cleo")])
+def test_two_stages_need_a_third(tmp_path, annotated):
+    """Each training leaves two groups out."""
+    entry = recorded(tmp_path / "data", "anna", "ben", "cleo", annotated=annotated)
+    method = {"methods": {"one_seed": {"datasets": {"mine": {}}}}}
+    done = Workflow(tmp_path / "work", {"datasets": {"mine": entry}} | SHORT | method).run()
+    assert done.returncode != 0, "no face in them"
+    assert ("only anna, ben have expressions in it" in last(done)) == (len(annotated) == 2)
+
+
 def test_a_dataset_that_is_gone_is_said_though_its_results_are_there(tmp_path):
     """Snakemake goes by what is there already where an input function fails."""
     entry = recorded(tmp_path / "data", "anna", "ben", annotated=("anna", "ben"))

@@ -406,9 +406,9 @@ def _spot(
         from mespot.settings import TwoStage
         from mespot.spotting.two_stage import UNITS, by_two_stages
 
-        if evaluation is None:
+        if evaluation is None or not model:
             raise errors.InputError(
-                "--evaluation: the file that `mespot evaluate` wrote is missing"
+                "--model and --evaluation: networks, and the file that `mespot evaluate` wrote, were expected"
             )
         parsed = TwoStage.parse(settings)
         spotted = by_two_stages(stored, model, evaluation, parsed)

@@ -205,6 +205,10 @@ class Config(Settings):
         """Whether a method's settings are possible, and so on each dataset that it is run on."""
         model, own = self.model(name), self.methods[name]
         possible = STAGES_OF.get(model, ("train", "select", "spot"))
+        if own.base and self.methods[own.base].mean_of:
+            raise ValueError(
+                f"methods.{name}.base: {own.base} is a mean; write mean_of: {self.methods[own.base].mean_of}"
+            )
         if own.mean_of:
             self._mean(name)
             possible = ("evaluate", "spot")
@@ -256,7 +260,11 @@ class Config(Settings):
                 f"methods.{method}.mean_of: {own.mean_of} is no method of the model {TWO_STAGE}"
             )
 
-        if "groups" in own.evaluate:
+        differing = [
+            own.evaluate,
+            *(of.get("evaluate", {}) for of in (own.datasets or {}).values()),
+        ]
+        if any("groups" in evaluate for evaluate in differing):
             raise ValueError(f"methods.{method}.evaluate.groups: they are those of {own.mean_of}")
 
     def _start(self, dataset: str, method: str) -> None:
@@ -345,7 +353,10 @@ class Config(Settings):
         methods = self.methods
         if own.dataset:
             # The model's regions, and what its method says for the dataset, count here too.
-            settings["roi"] = self.stage("roi", self.parts(own.dataset)[0]).plain()
+            part = self.parts(own.dataset)[0]
+            settings["roi"] = self.stage("roi", part).plain()
+            if self.datasets[part].layout == "features":
+                settings["roi"]["set"] = "auw_gcn"  # published features are of the paper's regions
             methods = {
                 name: method.model_copy(
                     update={"datasets": {**said, self.own_name: said[own.dataset]}}

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from scipy.optimize import brentq
+from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
@@ -26,7 +28,7 @@ from mespot.networks.multiscale_trained import Model, load_model
 from mespot.progress import progress
 from mespot.settings import Evaluate
 from mespot.spotting import evaluation
-from mespot.spotting.candidates import TOLD, agreed, best
+from mespot.spotting.candidates import TOLD, agreed, best, neighbours
 from mespot.spotting.evaluation import ENOUGH, Evaluation
 from mespot.spotting.two_stage import found_in
 
@@ -108,7 +110,8 @@ def groups_of(pairs: Mapping[Group, Sequence[Model]]) -> list[Group]:
     expected = {one | other for one in groups for other in groups if one != other}
     if len(groups) < 3 or set(pairs) != expected:
         raise InputError(
-            "the models do not leave out each pair of at least three groups of subjects"
+            f"--model: the {sum(map(len, pairs.values()))} models leave out {len(pairs)} sets of subjects; one for "
+            "each pair of at least three groups was expected (folds/inner_I_J), and none besides"
         )
     return groups
 
@@ -120,7 +123,9 @@ def candidates_of(
     found = {}
     for type_, (frames, told) in found_in(feature, models)[1].items():
         annotated = truth.get((feature.video, type_), np.zeros((0, 2)))
-        overlap = overlaps(frames, annotated).max(1, initial=0)
+        overlap = np.zeros(len(frames))
+        for span, near in zip(annotated, neighbours(annotated, frames), strict=True):
+            overlap[near] = np.maximum(overlap[near], overlaps(frames[near], span[None])[:, 0])
         found[type_] = Found(frames, told, overlap, annotated)
     return found
 
@@ -177,12 +182,18 @@ def worth(probability: np.ndarray, right: np.ndarray) -> tuple[float, float]:
     """Slope and offset of the logit that make probabilities those of being right (Platt).
 
     One right and one wrong interval of no great probability are added, so that neither is unheard of.
+    Where so few are right that the slope would turn their order round, it is 1, and only how many are
+    right is told.
     """
-    logits = evaluation.logit(np.clip(probability, evaluation.SURE, 1 - evaluation.SURE))
+    logits = logit(np.clip(probability, evaluation.SURE, 1 - evaluation.SURE))
     middle = np.median(logits) if len(logits) else 0.0
     logits, right = np.append(logits, [middle, middle]), np.append(right, [True, False])
     fitted = LogisticRegression(C=np.inf).fit(logits[:, None], right)
-    return float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
+    slope, offset = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
+    if slope > 0:
+        return slope, offset
+    most = 2 * logit(1 - evaluation.SURE)
+    return 1.0, brentq(lambda by: (expit(logits + by) - right).sum(), -most, most)
 
 
 def enough(probability: np.ndarray, annotated: int) -> float:

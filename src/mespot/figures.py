@@ -6,7 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -348,9 +348,17 @@ def training(histories: Sequence[Path]) -> Drawn:
     )
 
 
+# What the links of a model's fixed graph are told by.
+LINKED = {
+    "co_occurrence": "from how often their action units are annotated together",
+    "conditional": "where one moves in enough of the annotated expressions in which the other does",
+    "distance": "by how near they lie on a face",
+}
+
+
 def graph(model: Path) -> Iterator[Drawn]:
     """Of a model with a fixed graph; nothing where it is not known where its regions lie."""
-    regions, adjacency = linked(model)
+    regions, adjacency, kind = linked(model)
     if not {*regions} <= PLACES.keys():
         return
     data = pd.DataFrame(
@@ -363,8 +371,8 @@ def graph(model: Path) -> Iterator[Drawn]:
         "graph",
         "Regions that move together",
         "The graph of the network of all subjects: the wider a line, the more two regions hear each other (mean of "
-        "both ways), from how often their action units are annotated together; the darker a point, the more it hears "
-        "itself alone. The person's right is on the left.",
+        f"both ways), {LINKED[kind]}; the darker a point, the more it hears itself alone. The person's right is on the "
+        "left.",
         f"{len(regions)} regions of the face with {np.count_nonzero(off)} links"
         + (f", the strongest between {_words(regions[j])} and {_words(regions[i])} ({off.max():.2f})." if off.any() else "."),
         data,
@@ -372,8 +380,8 @@ def graph(model: Path) -> Iterator[Drawn]:
     )  # fmt: skip
 
 
-def linked(model: Path) -> tuple[tuple[str, ...], np.ndarray]:
-    """The regions of a model and the adjacency (R, R) of its graph. Raises InputError."""
+def linked(model: Path) -> tuple[tuple[str, ...], np.ndarray, str]:
+    """The regions of a model, the adjacency (R, R) of its graph and its kind. Raises InputError."""
     from mespot.networks.trained import MODEL, read  # torch: seconds
 
     content = read(model)
@@ -386,7 +394,8 @@ def linked(model: Path) -> tuple[tuple[str, ...], np.ndarray]:
             raise ValueError(f"adjacency {adjacency.shape} of {len(regions)} regions")
         if (adjacency < 0).any():
             raise ValueError("an adjacency below 0")
-    return regions, adjacency
+        kind = checked(content.get("graph", "co_occurrence"), Literal[*LINKED])
+    return regions, adjacency, kind
 
 
 def _f1(f1: float, low: float, high: float) -> str:

@@ -259,15 +259,22 @@ class Plan:
     def crossed(self, method: str) -> list[tuple[str, str]]:
         """Pairs (trained on, tested on) of datasets of other people whose features are of one kind.
 
-        Published features tell no face size, so they do not go together with filmed ones but by a method
-        whose inputs have no unit.
+        That is of the same regions. And published features tell no face size, so they do not go together
+        with filmed ones but by a method whose inputs have no unit.
         """
         if not self.config.trains(method):
             return []
         single = [name for name in self.config.run_on(method) if name not in self.joined]
         unit_free = self.config.two_stage_method(method)
-        kind = {name: not unit_free and name in self.published for name in single}
+        kind = {
+            name: (not unit_free and name in self.published, self._regions(name)) for name in single
+        }
         return [(a, b) for a in kind for b in kind if kind[a] == kind[b] and self.apart(a, b)]
+
+    def _regions(self, dataset: str) -> tuple[str, ...]:
+        """The regions of a dataset's features, by name; published features are of the paper's."""
+        roi = self.settings("roi", dataset)
+        return (*roi.sets["auw_gcn" if dataset in self.published else roi.set],)
 
     def network(self, run: str) -> dict[str, str]:
         """What names a method's model class, and the digest of its code if it is the user's own.
@@ -609,7 +616,7 @@ class Plan:
                     f"run {method} on other datasets (methods.{method}.datasets)"
                 )
             return
-        if "inner" in self.settings("select", dataset, method).policies and len(everyone) < 3:
+        if self._leaves_out_pairs(dataset, method) and len(everyone) < 3:
             raise InputError(
                 f"{dataset}: policy inner needs at least 3 subjects; it has {len(everyone)}: give "
                 f"methods.{method}.select.policies without it"
@@ -620,6 +627,12 @@ class Plan:
                 f"methods.{method}.train.start: {start} has seen subjects that are left out of "
                 f"{dataset}; start from a dataset of other people"
             )
+
+    def _leaves_out_pairs(self, dataset: str, method: str) -> bool:
+        """Whether a method trains without two groups of subjects, to choose on them or to learn from them."""
+        if self.config.two_stage_method(method):
+            return True
+        return "inner" in self.settings("select", dataset, method).policies
 
     def wrong_annotations(self) -> Iterator[InputError]:
         """What in the datasets' annotations would stop training."""
@@ -641,6 +654,17 @@ class Plan:
                     f"{source}: only {min(shown)} has expressions in it: left out, nothing is left to train on; "
                     f"annotate a second subject, or run {', '.join(trained)} on other datasets (methods.NAME.datasets)"
                 )
+                continue
+            for method in trained:
+                groups = self.groups(name, method) if self._leaves_out_pairs(name, method) else {}
+                for one, other in combinations(groups.values(), 2):
+                    if shown <= {*one, *other}:
+                        yield InputError(
+                            f"{source}: only {', '.join(sorted(shown))} have expressions in it: {method} leaves out "
+                            "groups of subjects, two at a time, and nothing would be left to train on; annotate "
+                            "more subjects, or run it on other datasets (methods.NAME.datasets)"
+                        )
+                        break
 
     def left_aside(self) -> Iterator[str]:
         """What is not run or not scored of what the configuration lists, and why: a line each."""

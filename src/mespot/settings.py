@@ -263,7 +263,7 @@ class Multiscale(Settings):
 
     seed: Seed = 1
     steps: Count = 450
-    batch: Count = 24
+    batch: Annotated[int, Field(ge=2, le=10**9)] = 24
     window: Window = 512  # rows, at 30 a second
     learning_rate: Positive = 0.004
     weight_decay: Annotated[float, Field(ge=0)] = 0.02
@@ -279,7 +279,14 @@ class Multiscale(Settings):
     expressive: Annotated[float, Field(ge=0, le=1)] = 0.75
     mirror: Annotated[float, Field(ge=0, le=1)] = 0.5
     amplitude: Annotated[float, Field(ge=0)] = 0.25
-    speeds: list[Annotated[float, Field(ge=0.1, le=10)]] = [1.0]
+    speeds: Annotated[list[Annotated[float, Field(ge=0.1, le=10)]], Field(min_length=1)] = [1.0]
+
+    @model_validator(mode="after")
+    def _divides(self) -> Multiscale:
+        parts = {"gru": 2, "attention": 4}.get(self.temporal, 1)  # directions, heads
+        if self.channels % parts:
+            raise ValueError(f"channels: {self.temporal} takes a multiple of {parts}")
+        return self
 
 
 class Select(Settings):

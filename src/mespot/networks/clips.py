@@ -6,6 +6,7 @@ expression, mirrored or not, their motion larger or smaller.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -30,10 +31,10 @@ class Clip(NamedTuple):
     """One video at one speed, T rows."""
 
     inputs: np.ndarray  # (T, R, C)
-    mirrored: np.ndarray  # the same
     targets: np.ndarray  # (12 + 17, T): PROBABILITIES, DISTANCES, AUS
     counts: np.ndarray  # (12 + 17, T): 1 where a target counts
     middles: np.ndarray  # (E,) of its expressions
+    regions: tuple[str, ...]  # names of the R
 
 
 class Batch(NamedTuple):
@@ -60,10 +61,10 @@ def clip(feature: Feature, annotated: pd.DataFrame, speed: float = 1.0) -> Clip:
     middles = spans.mean(1)
     return Clip(
         seen,
-        mirrored(seen, feature.regions),
         marked,
         counts,
         middles[middles < len(seen)].astype(int),
+        feature.regions,
     )
 
 
@@ -93,8 +94,11 @@ def marks(
         for mark, at in places.items():
             if at is not None:
                 width = max(NARROWEST, WIDTH[mark] * length)
-                bump = np.exp(-(((t - round(at)) / width) ** 2) / 2)
-                channel = targets[len(MARKS) * which + MARKS.index(mark)]
+                # Further away it is less than float32 tells from nothing beside 1.
+                far = math.ceil(6 * width)
+                near = slice(max(0, round(at) - far), max(0, round(at) + far + 1))
+                bump = np.exp(-(((t[near] - round(at)) / width) ** 2) / 2)
+                channel = targets[len(MARKS) * which + MARKS.index(mark), near]
                 np.maximum(channel, bump, out=channel)
         inside = slice(round(first), round(last) + 1)
         targets[len(MARKS) * which + MARKS.index("inside"), inside] = 1
@@ -133,9 +137,11 @@ def batches(clips: Sequence[Clip], settings: Multiscale, seed: int) -> Iterator[
             else:
                 start, place = 0, int(random.integers(length - rows + 1))
             taken, put = slice(start, start + length), slice(place, place + min(rows, length))
-            seen = one.mirrored if random.random() < settings.mirror else one.inputs
+            seen = one.inputs[taken]
+            if random.random() < settings.mirror:
+                seen = mirrored(seen, one.regions)
             louder = np.float32(np.exp(random.normal() * settings.amplitude))
-            inputs[number, put] = seen[taken] * louder
+            inputs[number, put] = seen * louder
             targets[number, :, put] = one.targets[:, taken]
             counts[number, :, put] = one.counts[:, taken]
         yield Batch(*map(torch.from_numpy, (inputs, targets, counts)))

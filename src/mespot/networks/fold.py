@@ -28,8 +28,10 @@ def to_train_on(
     table = load_intervals(annotation, (*NEEDED, "apex", "au"))
     annotated = table[table["video"].isin({feature.video for feature in chosen})]
     if not chosen or annotated.empty:
+        but = f" but of {', '.join(left_out)}, whom this training leaves out" if left_out else ""
         raise InputError(
-            f"{annotation}: no expression of a subject other than {', '.join(left_out)!r} in it"
+            f"{annotation}: no expression of a subject in {features}{but}: nothing is left to train on; annotate "
+            "more subjects, or run the method on other datasets (methods.NAME.datasets)"
         )
     for feature in chosen:
         if feature.regions != chosen[0].regions:

@@ -15,7 +15,7 @@ from mespot.errors import InputError, reading
 from mespot.feature_store import Feature
 from mespot.networks.inputs import CHANNELS, inputs, mirrored, steps
 from mespot.networks.multiscale import PROBABILITIES, Multiscale
-from mespot.networks.trained import MODEL, faults, read, save
+from mespot.networks.trained import MODEL, expect, faults, read, save
 from mespot.settings import GraphKind, Name, Regions, TemporalKind
 from mespot.store import checked
 
@@ -67,6 +67,7 @@ def save_model(path: Path, model: Model) -> None:
 def load_model(path: Path) -> Model:
     """What `save_model` wrote, ready to spot. Raises InputError."""
     content = read(path)
+    expect(content, "multiscale", path)
     with reading(path, f"not {MODEL}"):
         facts = checked(content, Facts)
         n = len(facts.regions)

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mespot.errors import InputError
 from mespot.networks.clips import Batch, Clip, batches
 from mespot.networks.multiscale import AUS, DISTANCES, MARKS, PROBABILITIES, TYPES, Multiscale
 from mespot.networks.optimiser import AdamW
@@ -51,7 +52,9 @@ def losses(logits: Tensor, batch: Batch, settings: Settings) -> dict[str, Tensor
     if settings.consistency_weight:
         change = F.logsigmoid(logits[:, INSIDE]).diff(dim=2).clamp(-4, 4)
         both = counts[:, INSIDE, 1:]
-        terms["consistency"] = settings.consistency_weight * (change**2 * both).sum() / both.sum()
+        terms["consistency"] = (
+            settings.consistency_weight * (change**2 * both).sum() / both.sum().clamp(1)
+        )
     if settings.au_weight:
         told = F.binary_cross_entropy_with_logits(
             logits[:, until:], targets[:, until:], counts[:, until:], reduction="sum"
@@ -79,7 +82,10 @@ def rise_and_fall(done: float) -> float:
 def fit(
     network: Multiscale, clips: Sequence[Clip], settings: Settings, seed: int, what: str
 ) -> list[dict[str, float]]:
-    """Train; returns the mean of each term, a row every SHOWN steps. Leaves the network on the CPU."""
+    """Train; returns the mean of each term, a row every SHOWN steps. Leaves the network on the CPU.
+
+    Raises InputError for a loss that is no finite number.
+    """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network = network.to(device, memory_format=torch.channels_last).train()
     optimiser = AdamW(network, 0.0, settings.weight_decay)
@@ -93,6 +99,11 @@ def fit(
         shown.append(torch.stack(list(terms.values())).detach())
         if len(shown) == SHOWN or step == settings.steps:
             means = torch.stack(shown).mean(0).tolist()
+            if not math.isfinite(sum(means)):
+                raise InputError(
+                    f"{what}: the loss is no finite number by step {step}; lower multiscale.learning_rate, or "
+                    "multiscale.amplitude where it is above 1"
+                )
             history.append(
                 dict(zip(("step", "loss", *terms), (step, sum(means), *means), strict=True))
             )

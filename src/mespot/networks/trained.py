@@ -229,6 +229,13 @@ def fold_name(left_out: Sequence[str]) -> str:
     return left_out[0] if left_out else ALL
 
 
+def expect(content: dict[str, Any], network: str, path: Path) -> None:
+    """Raises InputError for a model of another network: its file is whole, and is not to be deleted."""
+    model = content.get("model")
+    if type(model) is str and model != network:
+        raise InputError(f"{path}: a model of the network {model!r}; {network!r} was expected")
+
+
 class Facts(BaseModel):
     """What a model's file says beside its weights."""
 
@@ -249,12 +256,9 @@ def _trained(content: dict[str, Any], name: str, path: Path) -> tuple[Trained, l
 
     Raises InputError that names what does not fit.
     """
+    expect(content, name, path)
     with reading(path, f"not {MODEL}"):
         facts = checked(content, Facts)
-        if facts.model != name:
-            raise InputError(
-                f"{path}: a model of the network {facts.model!r}; {name!r} was expected"
-            )
         adjacency, mean, std = (
             np.array(values, np.float32) for values in (facts.adjacency, facts.mean, facts.std)
         )

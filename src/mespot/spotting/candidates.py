@@ -6,7 +6,7 @@ what counts here; which of them are expressions is `evaluation`'s.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -150,7 +150,7 @@ def passing(seen: Seen, type_: str) -> Candidates:
 
 def best(rows: np.ndarray, score: np.ndarray, overlap: float) -> np.ndarray:
     """Indices of those that overlap no better one by more than `overlap` (IoU), best first."""
-    in_time, begins, ends = _near(rows, rows)
+    in_time, begins, ends = _in_time(rows, rows)
     begins, ends = begins[in_time], ends[in_time]
     first, last = rows[in_time].T
     length = last - first + 1
@@ -170,16 +170,20 @@ def agreed(rows: np.ndarray, probability: np.ndarray, kept: np.ndarray) -> np.nd
 
     Each counts by the square of its probability (box voting, arXiv 1505.01749, here over time).
     """
-    in_time, begins, ends = _near(rows, rows)
     found = np.zeros((len(kept), 2))
-    for number, k in enumerate(kept):
-        near = in_time[begins[k] : ends[k]]
+    for number, (k, near) in enumerate(zip(kept, neighbours(rows[kept], rows), strict=True)):
         weight = probability[near] ** 2 * (overlaps(rows[[k]], rows[near])[0] >= AGREES)
         found[number] = weight @ rows[near] / weight.sum()
     return np.rint(found).astype(int)
 
 
-def _near(rows: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def neighbours(rows: np.ndarray, others: np.ndarray) -> Iterator[np.ndarray]:
+    """For each of `rows` (N, 2) the indices of those of `others` (M, 2) that may meet it, few of a long video's."""
+    in_time, begins, ends = _in_time(rows, others)
+    return (in_time[begin:end] for begin, end in zip(begins, ends, strict=True))
+
+
+def _in_time(rows: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The order of `others` (M, 2) in time, and from which to before which of them each of `rows` may meet some."""
     in_time = np.lexsort((others[:, 1], others[:, 0]))
     first, last = others[in_time].T
@@ -260,11 +264,8 @@ def rivals(own: Candidates, other: Candidates) -> np.ndarray:
     """What the candidates around each tell of it, RIVALS: those of its own type, and of the other."""
     look, others_look = (one.told[:, TOLD.index("first look")] for one in (own, other))
     told = np.zeros((len(own.rows), len(RIVALS)))
-    (in_time, begins, ends), (theirs, since, until) = (
-        _near(own.rows, one.rows) for one in (own, other)
-    )
-    for k in range(len(own.rows)):
-        near, beside = in_time[begins[k] : ends[k]], theirs[since[k] : until[k]]
+    around = (neighbours(own.rows, one.rows) for one in (own, other))
+    for k, (near, beside) in enumerate(zip(*around, strict=True)):
         overlap = overlaps(own.rows[[k]], own.rows[near])[0]
         agree = overlap >= AGREES
         met = others_look[beside[overlaps(own.rows[[k]], other.rows[beside])[0] > MEETS]]
