@@ -13,8 +13,8 @@ rule evaluate:
     conda:
         "../../envs/mespot.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 6000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         models=each("--model", "models"),
         stage=ask(plan.stage, "evaluate", without=("groups",)),

@@ -60,7 +60,7 @@ rule train_multiscale:
     conda:
         "../../envs/mespot.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=lambda wildcards, attempt: 20 * attempt,
         gpu=1,
     params:

@@ -2,7 +2,7 @@
 
 Logistic regression and gradient-boosted trees, both by scikit-learn, their mean; and on top, because
 of several candidates for one expression all but one is left out, what such a mean was worth on people
-whom neither had seen. Saved as plain arrays: no pickle, and torch is not needed to read it.
+whom neither had seen. Saved as plain arrays: no pickle.
 """
 
 from __future__ import annotations
