@@ -333,7 +333,8 @@ def test_own_video_may_be_spotted_by_a_trained_model(default_config):
         ({"from": -1}, "own.from: .*greater than or equal to 0"),
         ({"face": "middle"}, "own.face: .*'largest', 'left', 'right' or 'all'"),
         ({"settings": {"train": {}}}, "own.settings.train: none of decode, "),
-        ({"settings": {"align": {"sise": 1}}}, "sise: unknown key"),
+        ({"settings": {"align": {"sise": 1}}}, "own.settings.align.sise: unknown key"),
+        ({"settings": {"align": {"face": 2}}}, "own.settings.align.face: own.face stands for it"),
     ],
 )
 def test_faults_of_ones_own_section_are_named(default_config, section, message):
@@ -343,6 +344,53 @@ def test_faults_of_ones_own_section_are_named(default_config, section, message):
     }
     with pytest.raises(InputError, match=message):
         own(default_config, datasets=datasets, **section)
+
+
+def test_the_middle_one_of_several_people_can_be_chosen(default_config):
+    loaded = own(default_config, face=2)
+    assert loaded.stage("align", loaded.own_name).face == 2
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        ({"fps": 12}, "datasets.mine: fps: a joined dataset has none of its own"),
+        ({"annotation": "a.csv"}, "datasets.mine: annotation: a joined dataset has none"),
+        (
+            {"layout": "samm_lv", "demo": True, "of": [], "annotation": "a"},
+            "annotation: a demo has",
+        ),
+        ({"layout": "videos", "of": [], "root": ""}, "root: an empty path"),
+        ({"settings": {"train": {"epochs": 0}}}, "datasets.mine.settings.train.epochs: Input"),
+        ({"settings": {"roi": {"sets": {"own": {}}}}}, "datasets.mine.settings.roi.sets.own: Dict"),
+    ],
+    ids=str,
+)
+def test_what_a_dataset_has_not_is_said_with_its_whole_key(default_config, dataset, message):
+    values = deepcopy(default_config)
+    joined = {"layout": "joined", "of": ["demo_color", "demo_grey"]}
+    values["datasets"]["mine"] = joined | dataset
+    with pytest.raises(InputError, match=message):
+        config.load(values)
+
+
+def test_a_methods_fault_is_said_with_its_whole_key(default_config):
+    for entry, message in (
+        ({"spot": {"macro_seconds": [4, 0.5]}}, "methods.mine.spot: macro_seconds: 4.0 is more"),
+        (
+            {"datasets": {"demo_grey": {"train": {"epochs": 0}}}},
+            "methods.mine.datasets.demo_grey.train.epochs: Input",
+        ),
+    ):
+        values = deepcopy(default_config)
+        values["methods"]["mine"] = {"base": "mespot"} | entry
+        with pytest.raises(InputError, match=message):
+            config.load(values)
+
+
+def test_a_protocol_named_twice_counts_once(default_config):
+    values = default_config | {"score": {"protocols": ["strict", "strict"]}}
+    assert config.load(values).score.protocols == ["strict"]
 
 
 def test_own_video_is_not_called_as_a_dataset(default_config):

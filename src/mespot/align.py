@@ -171,7 +171,7 @@ def _warn_of_several(decoded: Path, frame: int, boxes: np.ndarray, settings: Ali
     )
     print(
         f"warning: {decoded.stem}: {len(boxes)} faces in frame {frame}, from the left: {listed}; "
-        f"followed: {settings.face} (align.face)",
+        f"followed: {settings.face} (align.face; of one's own video own.face)",
         file=sys.stderr,
     )
 

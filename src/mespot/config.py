@@ -69,6 +69,10 @@ IN_A_DATASET |= {"annotation_as_given.csv", "annotation_audit.csv", *PREPARE}
 OF_A_DATASET = set(STAGES) - {"score", "report"}
 
 
+# The keys under which values stand, and the values.
+Layer = tuple[tuple[str, ...], dict[str, Any]]
+
+
 def _folder(path: str) -> str:
     """A folder for results, whose name stands in all of Snakemake's patterns."""
     if re.search(r"[{}<>\ud800-\udfff]", path):
@@ -170,7 +174,13 @@ class Config(Settings):
                 raise ValueError(f"own.settings.{stage}: none of {', '.join(OF_OWN)}")
             if stage == "decode":
                 self._reading("own.settings", self.own.settings)
-            STAGES[stage].model_validate(getattr(self, stage).plain() | values)
+            if stage == "align" and "face" in values:
+                raise ValueError("own.settings.align.face: own.face stands for it")
+            layers = [
+                ((stage,), getattr(self, stage).plain()),
+                (("own", "settings", stage), values),
+            ]
+            laid(STAGES[stage], layers)
         dataset, method = self.own.dataset, self.own.method
         if method not in self.methods:
             raise ValueError(f"own.method {method!r} is none of {list(self.methods)}")
@@ -242,11 +252,11 @@ class Config(Settings):
                 continue
             training, choosing = (self.stage(stage, dataset, name) for stage in ("train", "select"))
             if choosing.policies != ["last"] and not (
-                training.keep and choosing.first_epoch <= training.epochs
+                0 < training.keep <= training.epochs and choosing.first_epoch <= training.epochs
             ):
                 raise ValueError(
                     f"methods.{name} on {dataset}: select.policies {choosing.policies} need train.keep and "
-                    f"select.first_epoch <= train.epochs ({training.epochs})"
+                    f"select.first_epoch to be at most train.epochs ({training.epochs}), and train.keep above 0"
                 )
             self._start(dataset, name)
 
@@ -294,19 +304,22 @@ class Config(Settings):
         last what the method differs in on that dataset. `spot` of a method that trains nothing has a
         section of its own."""
         section = SECTIONS.get(self.model(method), {}).get(stage, stage) if method else stage
-        settings = getattr(self, section).plain()
+        layers: list[Layer] = [((section,), getattr(self, section).plain())]
         lineage = self.lineage(method)[::-1] if method and stage in OF_A_METHOD else []
         for link in lineage:
-            settings |= getattr(self.methods[link], stage)
+            layers.append((("methods", link, stage), getattr(self.methods[link], stage)))
         if dataset is not None:
             entry = self.datasets[dataset]
             if stage == "decode":
-                settings |= {"fps": entry.fps, "frames_fps": entry.frames_fps}
-                settings["align"] = self.stage("align", dataset).plain()
-            settings |= entry.settings.get(section, {})
+                rates = {"fps": entry.fps, "frames_fps": entry.frames_fps}
+                rates["align"] = self.stage("align", dataset).plain()
+                layers.append((("datasets", dataset), rates))
+            own = entry.settings.get(section, {})
+            layers.append((("datasets", dataset, "settings", section), own))
         for link in lineage:
-            settings |= (self.methods[link].datasets or {}).get(dataset, {}).get(stage, {})
-        return STAGES[section].model_validate(settings)
+            own = (self.methods[link].datasets or {}).get(dataset, {}).get(stage, {})
+            layers.append((("methods", link, "datasets", dataset, stage), own))
+        return laid(STAGES[section], layers)
 
     def run_on(self, method: str) -> list[str]:
         """The datasets with an annotation that a method is run on: those that its `datasets` name, or all."""
@@ -439,6 +452,27 @@ class Config(Settings):
     def trainer(self, method: str) -> str:
         """The method whose networks a method spots by: its own, or those that it is the mean of."""
         return self.methods[method].mean_of or method
+
+
+def laid(kind: type[Settings], layers: Sequence[Layer]) -> Settings:
+    """Settings of values that are laid over one another, each under the keys where it stands.
+
+    Raises ValidationError; each fault is of the last layer that says it.
+    """
+    values = {key: value for _, layer in layers for key, value in layer.items()}
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        faults = []
+        for fault in error.errors():
+            loc = fault["loc"]
+            said = (
+                where for where, layer in layers[::-1] if layer and (not loc or loc[0] in layer)
+            )
+            ctx = {"ctx": fault["ctx"]} if "ctx" in fault else {}
+            loc = (*next(said, ()), *loc)
+            faults.append({"type": fault["type"], "loc": loc, "input": fault["input"], **ctx})
+        raise ValidationError.from_exception_data(error.title, faults) from None
 
 
 def without_demos(values: dict[str, Any]) -> dict[str, Any]:

@@ -126,7 +126,7 @@ class Kept:
             yield pixels
         if not self.numbers:
             raise InputError(
-                f"{self.source}: ends before {self.start:g} s; set decode.from_s to a time in it"
+                f"{self.source}: ends before {self.start:g} s; set own.from to a time in it"
             )
 
     def origin(self) -> video.Origin:

@@ -110,7 +110,7 @@ class Demo(Settings):
 class Align(Settings):
     mode: Literal["box", "similarity"] = "similarity"
     size: Annotated[int, Field(ge=64, le=1024)] = 224
-    margin: Annotated[float, Field(ge=0)] = 0.25
+    margin: Annotated[float, Field(ge=0, le=2)] = 0.25
     detector: Literal["dlib", "retinaface"] = "dlib"
     face: Literal["largest", "left", "right"] | Count = "largest"  # a number: from the left, from 1
     every: Annotated[int, Field(ge=0)] = 0  # frames; 0: the first alone
@@ -199,7 +199,7 @@ class Region(Settings):
 class Roi(NamedSets):
     set: str = "auw_gcn"
     nose: Region = Region(landmarks=[29, 30], margin=0.175, unit="inner_eye")
-    sets: dict[str, dict[Name, Region]]
+    sets: dict[str, Annotated[dict[Name, Region], Field(min_length=1)]]
 
 
 class Mdmo(Settings):
@@ -240,7 +240,7 @@ class Train(Settings):
     seed: Seed = 1
     epochs: Count = 100
     batch: Count = 128
-    learning_rate: Positive = 0.01
+    learning_rate: Annotated[float, Field(gt=0, le=100)] = 0.01
     weight_decay: Annotated[float, Field(ge=0)] = 0.1
     decay: Share = 0.96
     window: Window = 256
@@ -350,6 +350,14 @@ class Displacement(Settings):
     micro: Positive = 0.5
     longest: Positive = 4.0
 
+    @model_validator(mode="after")
+    def _in_order(self) -> Displacement:
+        if not self.shortest <= self.micro <= self.longest:
+            raise ValueError(
+                f"shortest <= micro <= longest was expected, not {self.shortest}, {self.micro}, {self.longest}"
+            )
+        return self
+
 
 class Lanes(Settings):
     """What is told from expressions; times in seconds, lengths in inter-ocular distances."""
@@ -374,6 +382,12 @@ class Score(Settings):
         "auw_gcn",
         "auw_gcn_distinct",
     ]
+
+    @field_validator("protocols")
+    @classmethod
+    def _once(cls, protocols: list[str]) -> list[str]:
+        """Or each subject would count twice in the intervals of confidence."""
+        return list(dict.fromkeys(protocols))
 
 
 class Report(Settings):
@@ -414,6 +428,15 @@ class Dataset(Settings):
             raise ValueError(
                 "root: the folder of the videos was expected (a demo or a joined dataset has none)"
             )
+        if self.root == "":
+            raise ValueError("root: an empty path; the folder of the videos was expected, or null")
+        nothing = {"joined": ("fps", "frames_fps", "annotation", "compare")}.get(self.layout, ())
+        nothing = ("annotation", "compare") if self.demo else nothing
+        for key in nothing:
+            if getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(
+                    f"{key}: a {'demo' if self.demo else 'joined dataset'} has none of its own"
+                )
         if self.demo and self.layout not in ("cas_me_sq", "samm_lv"):
             raise ValueError("layout: a demo is made as cas_me_sq or samm_lv")
         if self.compare and not self.annotation:
@@ -472,7 +495,7 @@ class Own(Settings):
     dataset: str | None = None  # whose model of all subjects spots, if the method trains one
     fps: Rate = 30.0
     frames_fps: OwnRate | None = None
-    face: Literal["largest", "left", "right", "all"] = "largest"
+    face: Literal["largest", "left", "right", "all"] | Count = "largest"
     from_s: Annotated[float, Field(ge=0)] | None = Field(None, alias="from")
     to_s: Positive | None = Field(None, alias="to")
     overlay: bool = False
@@ -516,9 +539,15 @@ def _in_short(value: str | float) -> str:
 
 def explain(error: ValidationError, place: Callable[[tuple], str] = lambda keys: "") -> str:
     """A line for each fault: its place, the key, what was expected, what was there."""
-    lines = []
+    lines: dict[str, str] = {}
     for fault in error.errors():
-        key = ".".join(str(part) for part in fault["loc"] if part != "[key]")
+        # Without what pydantic calls the kinds that a value may be of.
+        parts = [
+            part
+            for part in map(str, fault["loc"])
+            if not re.match(r"\[key\]|literal\[|constr", part)
+        ]
+        key = ".".join(parts)
         said = fault["msg"].removeprefix("Value error, ")
         if fault["type"] == "extra_forbidden":
             said = "unknown key; config.yaml lists every key there is"
@@ -526,5 +555,6 @@ def explain(error: ValidationError, place: Callable[[tuple], str] = lambda keys:
             said = "keys of its own were expected below it, as in config.yaml"
         elif isinstance(fault["input"], str | int | float):
             said += f" (given: {_in_short(fault['input'])})"
-        lines.append(f"{place(fault['loc'])}{key}: {said}" if key else f"{place(())}{said}")
-    return "\n  ".join(lines)
+        where = f"{place(fault['loc'])}{key}: " if key else place(())
+        lines[where] = f"{lines[where]}, or: {said}" if key and where in lines else f"{where}{said}"
+    return "\n  ".join(lines.values())

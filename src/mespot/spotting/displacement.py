@@ -80,7 +80,7 @@ def peaks(
         prominence = settings.own_prominence
     found = []
     for size in np.linalg.norm(moved, axis=2).T:
-        around = round(2 * settings.longest * feature.fps) | 1
+        around = max(3, round(2 * settings.longest * feature.fps) | 1)
         apexes, about = find_peaks(
             size, prominence=prominence, width=0, rel_height=settings.width, wlen=around
         )
