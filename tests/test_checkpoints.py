@@ -56,6 +56,8 @@ def test_an_imported_checkpoint_spots_and_goes_out_as_it_came_in(checkpoint, tmp
     stored = load(tmp_path / "features.h5")
     spotted = list(by_networks(stored, [tmp_path / "model.pt"], "auw_gcn", None, Spot()))
     assert [one.feature.video for one in spotted] == ["v0", "v1"]
+    with pytest.raises(InputError, match="a model of mespot's already"):
+        import_checkpoint(tmp_path / "model.pt", tmp_path / "twice.pt")
     export_checkpoint(tmp_path / "model.pt", tmp_path / "out.pth")
     was, now = (torch.load(path, weights_only=True) for path in (checkpoint, tmp_path / "out.pth"))
     assert now["epoch"] == was["epoch"] == 37

@@ -13,6 +13,7 @@ from mespot.errors import InputError
 from mespot.feature_store import load
 from mespot.intervals import SELECTION_COLUMNS
 from mespot.networks.auw_gcn import OUTPUTS
+from mespot.networks.trained import load_epochs
 from mespot.score import score
 from mespot.settings import Lanes, Spot, Train
 from mespot.spot import Files, spot
@@ -263,6 +264,15 @@ def test_model_of_ones_own_trains_and_spots(planted):
         train_in(planted, ["s1"], "x.pt", Train(epochs=1), network=f"{path}:Other")
     with pytest.raises(InputError, match=r"path/to/file\.py:Class was expected"):
         train_in(planted, ["s1"], "x.pt", Train(epochs=1), network="unknown")
+    for line, message in (
+        ("import nowhere_at_all", r"own.py, line 1: No module named 'nowhere_at_all'"),
+        ("class Tiny:\n  def __init__(self): pass", "TypeError in .*Tiny.*takes 1 positional"),
+        ("import torch\nclass Tiny(torch.nn.Module):\n  def __init__(self, a): super().__init__()\n"
+         "  def forward(self, x): return x", r"\(1, 270, 12, 2\); logits \(1, 10, 270\) were expected"),
+    ):  # fmt: skip
+        (planted / "own.py").write_text(line + "\n")
+        with pytest.raises(InputError, match=message):
+            train_in(planted, ["s1"], "x.pt", Train(epochs=1), network=f"{planted}/own.py:Tiny")
 
 
 def test_a_file_does_not_choose_which_code_runs(planted):
@@ -289,6 +299,8 @@ def test_files_that_are_no_model_are_named(planted):
         torch.save(content | {name: value}, planted / "odd.pt")
         with pytest.raises(InputError, match=r"odd\.pt: not a model"):
             spot_in(planted, "x.csv", model="odd.pt")
+    with pytest.raises(InputError, match="after its last epoch alone; the file of all kept epochs"):
+        load_epochs(planted / "model.pt", "auw_gcn")
     torch.save(torch.zeros(3), planted / "tensor.pt")
     with pytest.raises(InputError, match=r"tensor\.pt: not a model.*holds a Tensor"):
         spot_in(planted, "x.csv", model="tensor.pt")

@@ -372,6 +372,27 @@ def test_nothing_to_train_on_is_named(planted):
         train(*files, ["s0"], "auw_gcn", None, *outputs, Train())
 
 
+@pytest.mark.parametrize(
+    ("change", "settings", "message"),
+    [
+        ({"valid": False}, {}, "nothing moves in the videos trained on"),
+        ({"mdmo": 0.0}, {}, "nothing moves in the videos trained on"),
+        ({"valid": False}, {"normalisation": "published"}, "no expression trained on lies where"),
+        ({}, {"macro_weight": 1e308}, "no finite number after epoch 1; lower train.learning_rate"),
+    ],
+)
+def test_what_nothing_can_be_learnt_from_is_named(planted, tmp_path, change, settings, message):
+    with store.create(tmp_path / "features.h5", stage="features", settings={}) as file:
+        for feature in feature_store.load(planted / "features.h5"):
+            for name, value in change.items():
+                getattr(feature, name)[:] = value
+            feature_store.write(file, feature)
+    (tmp_path / "annotation.csv").write_text((planted / "annotation.csv").read_text())
+    with pytest.raises(InputError, match=message):
+        train_in(tmp_path, ["s0"], "x.pt", Train(epochs=1, **settings))
+    assert not list(tmp_path.glob("*.pt"))
+
+
 def test_motion_that_is_no_number_is_named(planted):
     folder = planted / "nan"
     folder.mkdir()

@@ -17,6 +17,7 @@ from mespot.errors import InputError, reading
 from mespot.feature_store import Feature
 from mespot.intervals import write_table
 from mespot.networks import graph, losses
+from mespot.networks.auw_gcn import OUTPUTS
 from mespot.networks.fold import compute_alike, to_train_on
 from mespot.networks.optimiser import AdamW
 from mespot.networks.targets import cut, labels, training_targets
@@ -28,6 +29,7 @@ from mespot.networks.trained import (
     kept_epochs,
     load_trained,
     model_class,
+    own_code,
     published_normalisation,
     read,
     save,
@@ -95,6 +97,11 @@ def train(
         windows = make_windows(chosen, annotated, trained, settings)
     except ValueError as error:
         raise InputError(f"{annotation}: {error}; correct that row") from None
+    if not len(windows.features):
+        raise InputError(
+            f"{annotation}: no expression trained on lies where a face is seen, before its video's last frame: "
+            "nothing is left to train on; annotate more, or look at why the face is not found (mespot info)"
+        )
     fingerprint = fingerprint_of(trained.network, windows, network, settings)
     course = Course(trained.network, settings, seed, Path(f"{out}.checkpoint"), fingerprint)
     fit(course, windows, settings, f"train without {' '.join(left_out) or 'nobody'}")
@@ -120,6 +127,10 @@ def untrained(
     else:
         unit = known.pop()
         mean, std = moments(chosen, unit)
+        if not (std > 0).all():
+            raise InputError(
+                f"{chosen[0].video} and others: nothing moves in the videos trained on, as their features have it"
+            )
     rois_of_au = graph.rois_in(settings.graph_rois, regions)
     if not any(rois_of_au.values()):
         raise InputError(
@@ -127,9 +138,26 @@ def untrained(
             "of them each action unit moves"
         )
     adjacency = graph.adjacency(aus, rois_of_au, len(regions), settings.graph == "published")
-    random = model_class(network)(torch.from_numpy(adjacency).float())
+    random = made(network, adjacency, settings)
     sizes = (settings.window, settings.context)
     return Trained(random, regions, adjacency, mean, std, unit, *sizes)
+
+
+def made(network: str, adjacency: np.ndarray, settings: Train) -> torch.nn.Module:
+    """A network with random weights; one of one's own is tried on nothing. Raises InputError."""
+    kind = model_class(network)
+    if network == "auw_gcn":
+        return kind(torch.from_numpy(adjacency).float())
+    length = settings.window + 2 * settings.context
+    with own_code(network), torch.no_grad():
+        own = kind(torch.from_numpy(adjacency).float())
+        shape = tuple(own.eval()(torch.zeros(1, length, len(adjacency), 2)).shape)
+    if shape != (1, len(OUTPUTS), length):
+        raise InputError(
+            f"{network}: features (1, {length}, {len(adjacency)}, 2) give {shape}; logits "
+            f"(1, {len(OUTPUTS)}, {length}) were expected"
+        )
+    return own
 
 
 def begin_with(trained: Trained, start: Path, network: str) -> None:
@@ -161,6 +189,8 @@ def moments(features: Sequence[Feature], unit: str) -> tuple[np.ndarray, np.ndar
     """Mean and standard deviation (2,) of (dx, dy) over all rows that count."""
     rows = [in_unit(f, unit)[f.valid].reshape(-1, 2) for f in features]
     rows = np.concatenate(rows).astype(float)
+    if not len(rows):
+        return np.zeros(2, np.float32), np.zeros(2, np.float32)
     return rows.mean(0).astype(np.float32), rows.std(0).astype(np.float32)
 
 
@@ -290,6 +320,10 @@ def fit(course: Course, windows: Windows, settings: Train, what: str) -> None:
             steps.append(torch.stack([total, *terms.values()]).detach())
         course.optimiser.rate *= settings.decay
         means = torch.stack(steps).mean(0).tolist()
+        if not np.isfinite(means).all():
+            raise InputError(
+                f"{what}: the loss is no finite number after epoch {epoch}; lower train.learning_rate or a weight"
+            )
         course.history.append(dict(zip(("epoch", "loss", *terms), (epoch, *means), strict=True)))
         if epoch == settings.epochs or (settings.keep and epoch % settings.keep == 0):
             course.keep()

@@ -37,6 +37,8 @@ def import_checkpoint(path: Path, out: Path) -> None:
     unknown, of another shape or not finite.
     """
     content = read(path, PUBLISHED, "get it again")
+    if "regions" in content:
+        raise InputError(f"{path}: a model of mespot's already; use it as it is")
     state, epoch = content.get("state_dict"), content.get("epoch")
     if not isinstance(state, dict) or not isinstance(epoch, int):
         raise InputError(f"{path}: not {PUBLISHED}: its keys are {', '.join(map(str, content))}")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import hashlib
 import importlib.util
+import traceback
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -90,12 +92,26 @@ def model_class(name: str) -> type[torch.nn.Module]:
     path, colon, class_name = name.rpartition(":")
     if not colon or not Path(path).is_file():
         raise InputError(f"model {name!r}: auw_gcn or path/to/file.py:Class was expected")
+    if Path(path).suffix != ".py":
+        raise InputError(f"{path}: a Python file, .py, was expected")
     spec = importlib.util.spec_from_file_location(Path(path).stem, path)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with own_code(name):
+        spec.loader.exec_module(module)
     if not hasattr(module, class_name):
         raise InputError(f"{path}: no class {class_name} in it")
     return getattr(module, class_name)
+
+
+@contextmanager
+def own_code(name: str) -> Iterator[None]:
+    """Around what runs code of somebody's own, which raises anything. Raises InputError with the line."""
+    try:
+        yield
+    except Exception as error:
+        *_, at = traceback.extract_tb(error.__traceback__)
+        where = f"{at.filename}, line {at.lineno}"
+        raise InputError(f"model {name!r}: {type(error).__name__} in {where}: {error}") from error
 
 
 def save_trained(
@@ -179,6 +195,11 @@ def load_epochs(path: Path, network: str) -> tuple[Trained, dict[int, State], li
     """A training's last model, its weights after each epoch that was kept, and whom it left out."""
     content = read(path)
     trained, left_out = _trained(content, network, path)
+    if "epochs" not in content:
+        raise InputError(
+            f"{path}: a model after its last epoch alone; the file of all kept epochs was expected, epochs.pt "
+            "beside it"
+        )
     with reading(path, "not the epochs of a training"):
         epochs = kept_epochs(content["epochs"], trained.network)
         if not epochs:
