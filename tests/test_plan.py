@@ -12,6 +12,7 @@ import pytest
 from mespot.config import load
 from mespot.datasets.layouts import Video
 from mespot.errors import InputError
+from mespot.experiments import spotted_in
 from mespot.plan import Plan, method_of
 
 PEOPLE = ("anna", "ben", "cleo")
@@ -220,6 +221,52 @@ def test_two_stages_need_three_people_and_go_from_published_features_to_film(ask
     own = ask.mine | {"settings": {"roi": {"set": "boxes"}}}
     plan = ask({"methods.one_seed.datasets": {"mine": {}, "theirs": {}}}, mine=own, theirs=features)
     assert plan.crossed("two_stage") == [], "of other regions"
+
+
+def test_parts_that_do_not_go_together_are_refused(ask, tmp_path):
+    both = {"layout": "joined", "of": ["mine", "toy"]}
+    boxes = ask.demo | {"settings": {"roi": {"set": "boxes"}}}
+    plan = ask(mine=ask.mine, toy=boxes, both=both)
+    with pytest.raises(InputError, match="datasets.both: mine, toy have other regions"):
+        plan.check()
+    (tmp_path / "f" / "samm_006").mkdir(parents=True)
+    (tmp_path / "f" / "samm_006" / "samm_006_1_0000.npz").write_bytes(b"")
+    (tmp_path / "f" / "a.csv").write_text("video,type,onset,offset\nsamm_006_1,macro,1,30\n")
+    toy = {"layout": "features", "root": str(tmp_path / "f"), "annotation": "a.csv"}
+    on_both = {"methods.mespot.datasets": {"both": {}}, "methods.one_seed.datasets": {"both": {}}}
+    with pytest.raises(InputError, match="published features tell no face size.*leave mespot out"):
+        ask(on_both, mine=ask.mine, toy=toy, both=both).check()
+    ask(on_both | {"methods.mespot.datasets": {}}, mine=ask.mine, toy=toy, both=both).check()
+
+
+def test_a_class_of_ones_own_is_looked_for_before_anything_runs(ask, tmp_path):
+    (tmp_path / "net.py").write_text("class Net: pass\nOther = Net\n1 / 0\n")
+    (tmp_path / "net.txt").write_text("class Net: pass\n")
+    (tmp_path / "odd.py").write_text("class Net\n")
+    for name, known in (
+        ("net.py:Net", True),
+        ("net.py:Other", True),
+        ("net.py:Nothing", False),
+        ("net.py:", False),
+        ("net.txt:Net", False),
+        ("odd.py:Net", False),
+    ):
+        plan = ask({"methods.own": {"model": f"{tmp_path}/{name}", "datasets": {"mine": {}}}})
+        if known:
+            plan.check()
+        else:
+            with pytest.raises(InputError, match="no class of that name is in this Python file"):
+                plan.check()
+
+
+def test_where_a_part_was_spotted_in_whatever_the_method_is_called():
+    for folder, expected in (
+        ("both/part/part/one", "both/part"),
+        ("both/part/seed_2/part/one/inner", "both/part/seed_2/inner"),
+        ("both/mespot/part/one", "both/mespot"),
+        ("both/part", "both/part"),
+    ):
+        assert spotted_in(folder) == expected
 
 
 def test_what_is_asked_for(ask):

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from test_workflow import Workflow
+from test_workflow import ROOT, Workflow
+
+from mespot.errors import InputError
+from mespot.why import why
 
 SHORT = {"align": {"size": 96}, "methods": {"mespot": {"train": {"epochs": 2}}}}
 
@@ -145,3 +148,12 @@ def test_a_dataset_that_is_gone_is_said_though_its_results_are_there(tmp_path):
     shutil.move(tmp_path / "gone", tmp_path / "data")
     shutil.move(tmp_path / "kept", tmp_path / "data" / "a.csv")
     assert "a name in braces or <> means something to Snakemake" in last(workflow.run("--dry-run"))
+
+
+def test_why_passes_on_what_snakemake_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(InputError, match="No rule to produce nothing"):
+        why(["nothing"])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="Snakefile"):
+        why([])

@@ -53,4 +53,4 @@ def of_folder(folder: str) -> Experiment:
 
 def spotted_in(folder: str) -> str:
     """Where the intervals of a score stand: those of a part of joined datasets with the others'."""
-    return re.sub("/part/[^/]+", "", folder, count=1)
+    return re.sub(r"^([^/]+/[^/]+(?:/seed_\d+)?)/part/[^/]+", r"\1", folder)

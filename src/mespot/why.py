@@ -37,7 +37,11 @@ def why(arguments: Sequence[str]) -> str:
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
         if done.returncode or not told.exists():
             said = [line for line in done.stderr.splitlines() if line.startswith("mespot: ")]
-            raise InputError("\n".join(said).removeprefix("mespot: ") or done.stderr.strip())
+            if said:
+                raise InputError("\n".join(said).removeprefix("mespot: "))
+            # Snakemake's own words; on which of the two they stand differs.
+            lines = [*done.stderr.splitlines(), *done.stdout.strip().splitlines()]
+            raise InputError("\n".join(lines[-5:]))
         return told.read_text()
 
 
