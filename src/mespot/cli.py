@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -36,6 +36,7 @@ Ins = Annotated[list[Path], typer.Option(show_default=False)]
 Word = Annotated[str, typer.Option(show_default=False)]
 Words = Annotated[list[str], typer.Option(show_default=False)]
 Number = Annotated[int, typer.Option(show_default=False)]
+OfDemo = Annotated[Literal["cas_me_sq", "samm_lv"], typer.Option(show_default=False)]
 Network = Annotated[str, typer.Option(help="auw_gcn, or path/to/file.py:Class")]
 Net = Annotated[str, typer.Argument(show_default=False, help="retinaface or san")]
 Settings = Annotated[str, typer.Option(help="settings that differ from the defaults, as JSON")]
@@ -114,7 +115,7 @@ def given(arguments: dict[str, Any], written: set[str]) -> tuple[list[Path], dic
 
 @command("demo")
 def _demo(
-    layout: Word,
+    layout: OfDemo,
     subject: Number,
     video: Number,
     frames: Out,
@@ -130,7 +131,7 @@ def _demo(
 
 
 @command("demo-annotation")
-def _demo_annotation(layout: Word, out: Out, settings: Settings = "{}") -> None:
+def _demo_annotation(layout: OfDemo, out: Out, settings: Settings = "{}") -> None:
     """Write a demo dataset's spreadsheet."""
     from mespot.demo import write_annotation
     from mespot.settings import Demo
@@ -233,12 +234,19 @@ def _features(mdmo: Ins, subject: Words, out: Out, settings: Settings = "{}") ->
     from mespot.features import collect
     from mespot.settings import Features
 
+    if len(mdmo) != len(subject):
+        raise errors.InputError(
+            f"{len(mdmo)} --mdmo and {len(subject)} --subject; one of each for each video were expected"
+        )
     collect(mdmo, subject, out, Features.parse(settings))
 
 
 @command("features-import")
 def _features_import(
-    root: In, fps: Annotated[float, typer.Option()], out: Out, settings: Settings = "{}"
+    root: In,
+    fps: Annotated[float, typer.Option(min=1, max=1000)],
+    out: Out,
+    settings: Settings = "{}",
 ) -> None:
     """Make a feature store of the authors' published segment files."""
     from mespot.features import import_published
@@ -356,7 +364,7 @@ def _evaluate(
 
 @command("select")
 def _select(
-    policy: Annotated[str, typer.Option(help="inner or oracle")],
+    policy: Annotated[Literal["inner", "oracle"], typer.Option(show_default=False)],
     features: In,
     annotation: In,
     as_given: In,
