@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import re
+import signal
 import subprocess
 
 import pytest
@@ -25,6 +26,8 @@ class OnTerminal(Spotting):
         child, terminal = pty.fork()
         if child == 0:
             try:
+                # A shell has what it starts in the background ignore it.
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
                 os.execvpe(command[0], [str(word) for word in command], environment)
             finally:
                 os._exit(127)
