@@ -134,7 +134,7 @@ def test_a_span_begins_with_the_frame_shown_at_its_start(tmp_path):
     origin = video.info(tmp_path / "out.mkv").origin
     assert origin.start_s == 0.35
     assert origin.frames == [2, 2, 3, 4]
-    with pytest.raises(InputError, match=r"v\.mp4: ends before 9 s; set decode\.from_s"):
+    with pytest.raises(InputError, match=r"v\.mp4: ends before 9 s; set own\.from"):
         decode(source, tmp_path / "none.mkv", Decode(fps=10, from_s=9))
     assert not (tmp_path / "none.mkv").exists()
 
