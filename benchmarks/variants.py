@@ -85,8 +85,6 @@ VARIANTS = {
     "temporal consistency": Variant({"consistency_weight": 0.15}),
     "other speeds": Variant({"speeds": [1.0, 0.8, 1.25]}),
     "stretched": Variant({"speeds": [1.0, 0.5]}),
-    "twice the steps": Variant({"steps": 900}),
-    "64 channels": Variant({"channels": 64}),
     # The method without one of its parts.
     "no mirror": Variant({"mirror": 0.0}),
     "no louder or quieter": Variant({"amplitude": 0.0}),
