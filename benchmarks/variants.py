@@ -7,7 +7,7 @@ are kept in RESULTS/variants, so a second call goes on. Six groups of subjects a
 variants and seeds. The second stage and what its probabilities are worth are learnt from the other five groups, each as
 its own networks see it, which have seen the sixth: a little kinder than the method's own nested folds, to all
 variants alike. F1 is `strict`, over all subjects and over the halves; counts of all seeds are added up, intervals are of
-4000 resamples of the subjects.
+4000 resamples of the subjects. Beside it average precision (mean of both datasets) and ROC-AUC of each row's 'inside'.
 """
 
 import argparse
@@ -24,19 +24,21 @@ from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
-from method_table import HALVES, PARTS, Table
+from method_table import HALVES, IOUS, PARTS, Table, average_precision, hits
 from scipy.special import expit
+from sklearn.metrics import roc_auc_score
 
 from mespot import train_multiscale
 from mespot.evaluate import Found, candidates_of, enough, matched, worth
-from mespot.feature_store import load
+from mespot.feature_store import Feature, load
 from mespot.intervals import TYPES, load_intervals
 from mespot.networks import multiscale_training
-from mespot.networks.multiscale_trained import load_model
+from mespot.networks.inputs import to_rows
+from mespot.networks.multiscale_trained import Model, curves, load_model
 from mespot.score import by_subject
 from mespot.settings import Multiscale
 from mespot.spotting import candidates, evaluation, two_stage
-from mespot.spotting.candidates import RIVALS, TOLD, agreed, best, look
+from mespot.spotting.candidates import RIVALS, TOLD, agreed, best, curve_of, look
 from mespot.spotting.evaluation import Evaluation
 
 GROUPS, OVERLAP = 6, 0.2
@@ -183,7 +185,7 @@ def spotted(
     variant: Variant,
     fitted: dict[tuple, Evaluation],
 ) -> pd.DataFrame:
-    """The intervals of all videos, each by what was learnt from the other groups, and is kept in `fitted`."""
+    """All intervals and whether they stand, each by what was learnt from the other groups and is kept in `fitted`."""
     group_of = {subject: number for number, names in enumerate(groups()) for subject in names}
     rows = []
     for type_ in TYPES:
@@ -216,31 +218,83 @@ def spotted(
             for name in videos:
                 if group[name] == number:
                     frames, score, _ = kept[name]
-                    for span in frames[said.calibrated(score) >= least]:
-                        rows.append((subject_of[name], name, type_, *span))
-    return pd.DataFrame(rows, columns=["subject", "video", "type", "onset", "offset"])
+                    sure = said.calibrated(score)
+                    for span, one in zip(frames, sure, strict=True):
+                        rows.append((subject_of[name], name, type_, *span, one, one >= least))
+    columns = ["subject", "video", "type", "onset", "offset", "score", "stands"]
+    return pd.DataFrame(rows, columns=columns)
 
 
-def counts(results: Path, names: Sequence[str], seed: int) -> dict[str, pd.DataFrame]:
-    """tp, n, m of each subject and type, of variants that look at the same candidates."""
+def counts(
+    results: Path, names: Sequence[str], seed: int
+) -> dict[str, tuple[pd.DataFrame, pd.Series]]:
+    """tp, n, m of each subject and type, and other measures, of variants that look at the same candidates."""
     stored = load(results / "both" / "features.h5")
     annotated = load_intervals(results / "both" / "annotation.csv", ("subject",))
     truth = {
         key: rows[["onset", "offset"]].to_numpy(float)
         for key, rows in annotated.groupby(["video", "type"])
     }
-    found = {}
+    found, inside = {}, []
     with candidates_from(VARIANTS[names[0]].origin):
         for model in map(load_model, networks(results, names[0], seed)):
             for feature in stored:
                 if feature.subject in model.facts.left_out:
                     found[feature.video] = candidates_of(feature, [model], truth)
+                    inside.append(inside_of(feature, model, truth))
     subject_of = {feature.video: feature.subject for feature in stored}
-    fitted = {}
-    return {
-        name: by_subject(annotated, spotted(found, subject_of, VARIANTS[name], fitted), "strict")
-        for name in names
-    }
+    fitted, of_rows = {}, per_row(inside)
+    told = {}
+    for name in names:
+        every = spotted(found, subject_of, VARIANTS[name], fitted)
+        stands = every[every["stands"]].drop(columns=["score", "stands"])
+        others = pd.concat([precision(annotated, every), of_rows])
+        told[name] = by_subject(annotated, stands, "strict"), others
+    return told
+
+
+def inside_of(
+    feature: Feature, model: Model, truth: dict[tuple[str, str], np.ndarray]
+) -> np.ndarray:
+    """Of each type what 'inside' says of each row, and whether it is in an annotated one: (4, T)."""
+    seen = curves([model], feature)
+    rows = []
+    for type_ in TYPES:
+        flags = np.zeros(seen.shape[1])
+        spans = to_rows(truth.get((feature.video, type_), np.zeros((0, 2))), feature.fps)
+        for first, last in np.rint(spans).astype(int):
+            flags[first : last + 1] = 1
+        rows += [curve_of(seen, type_, "inside"), flags]
+    return np.stack(rows)
+
+
+def per_row(inside: Sequence[np.ndarray]) -> pd.Series:
+    """ROC-AUC of 'inside' over all rows."""
+    rows = np.concatenate(inside, 1)
+    return pd.Series(
+        {
+            f"AUC {type_}": roc_auc_score(rows[2 * k + 1], rows[2 * k])
+            for k, type_ in enumerate(TYPES)
+        }
+    )
+
+
+def precision(annotated: pd.DataFrame, found: pd.DataFrame) -> pd.Series:
+    """Average precision of each type at IoU .5 and over .3 to .7, the mean of both datasets."""
+    halves = pd.read_csv(HALVES, dtype=str)
+    told = {}
+    for type_ in TYPES:
+        of_parts = []
+        for part in PARTS:
+            those = set(halves.loc[halves["dataset"] == part, "subject"])
+            truth, own = (
+                table[table["subject"].isin(those) & (table["type"] == type_)]
+                for table in (annotated, found)
+            )
+            of_parts.append([average_precision(hits(truth, own, iou), len(truth)) for iou in IOUS])
+        mean = np.mean(of_parts, 0)
+        told |= {f"AP {type_}": mean[IOUS.index(0.5)], f"AP .3-.7 {type_}": mean.mean()}
+    return pd.Series(told)
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -259,12 +313,13 @@ def main(arguments: argparse.Namespace) -> None:
         train(results, names[0], seeds, pool)
         of_seeds = list(pool.map(partial(counts, results, names), seeds))
         for name in names:
-            tables = pd.concat([of_seed[name] for of_seed in of_seeds])
+            tables = pd.concat([of_seed[name][0] for of_seed in of_seeds])
             summed[name] = tables.groupby(["subject", "type"], as_index=False).sum()
-            print_row(name, Table(halves, summed))
+            others = pd.concat([of_seed[name][1] for of_seed in of_seeds], axis=1).mean(axis=1)
+            print_row(name, Table(halves, summed), others)
 
 
-def print_row(name: str, table: Table) -> None:
+def print_row(name: str, table: Table, others: pd.Series) -> None:
     cells = [
         table.cell(name, *where)
         for where in (
@@ -277,7 +332,8 @@ def print_row(name: str, table: Table) -> None:
         )
     ]
     apart = "" if name == "two_stage" else table.paired(name, "two_stage")
-    print(f"| {name} | {' | '.join(cells)} | {apart} |", flush=True)
+    measures = ", ".join(f"{key} {value:.3f}" for key, value in others.items())
+    print(f"| {name} | {' | '.join(cells)} | {apart} | {measures} |", flush=True)
 
 
 if __name__ == "__main__":
