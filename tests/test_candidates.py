@@ -128,6 +128,15 @@ def test_each_pair_of_an_onset_and_an_offset_is_a_candidate():
     assert not len(between(curves, "micro"))
 
 
+def test_an_offset_lies_after_its_onset_and_no_further_than_the_longest():
+    curves = curves_of(400, [(50, 50), (60, 290), (60, 299), (30, 20)])
+    found = between(curves, "macro")[:, :2].astype(int).tolist()
+    assert [50, 50] not in found
+    assert [50, 290] not in found, "8 s after it"
+    assert [60, 299] in found, "a row less"
+    assert [30, 20] not in found
+
+
 def test_what_the_network_is_sure_of_is_first(moved):
     seen = look(moved, SHOWN, PUBLISHED_REGIONS)._replace(curves=curves_of(400, [(100, 145)]))
     one = candidates(seen)["macro"]

@@ -388,11 +388,6 @@ def test_a_methods_fault_is_said_with_its_whole_key(default_config):
             config.load(values)
 
 
-def test_a_protocol_named_twice_counts_once(default_config):
-    values = default_config | {"score": {"protocols": ["strict", "strict"]}}
-    assert config.load(values).score.protocols == ["strict"]
-
-
 def test_own_video_is_not_called_as_a_dataset(default_config):
     with pytest.raises(InputError, match="a dataset is called demo_grey"):
         own(default_config, video="/x/demo_grey.mp4")

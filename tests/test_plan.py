@@ -47,6 +47,16 @@ def ask(tmp_path, default_config):
     return plan
 
 
+@pytest.fixture
+def published(tmp_path) -> dict[str, str]:
+    """A dataset of published features of one person."""
+    folder = tmp_path / "f" / "samm_006"
+    folder.mkdir(parents=True)
+    (folder / "samm_006_1_0000.npz").write_bytes(b"")
+    (tmp_path / "f" / "a.csv").write_text("video,type,onset,offset\nsamm_006_1,macro,1,30\n")
+    return {"layout": "features", "root": str(tmp_path / "f"), "annotation": "a.csv"}
+
+
 def below(plan: Plan, files: list[str]) -> list[str]:
     return [str(Path(file).relative_to(plan.results)) for file in files]
 
@@ -204,39 +214,33 @@ def test_a_mean_of_seeds_spots_by_all_their_networks_and_trains_none(ask):
     assert second == first + 1
 
 
-def test_two_stages_need_three_people_and_go_from_published_features_to_film(ask, tmp_path):
+def test_two_stages_need_three_people_and_go_from_published_features_to_film(ask, published):
     plan = ask({"demo.subjects": 2, "methods.one_seed.datasets": {"toy": {}}})
     with pytest.raises(InputError, match="toy: two stages need at least 3 subjects"):
         plan.check()
-    (tmp_path / "f" / "samm_006").mkdir(parents=True)
-    (tmp_path / "f" / "samm_006" / "samm_006_1_0000.npz").write_bytes(b"")
-    (tmp_path / "f" / "a.csv").write_text("video,type,onset,offset\nsamm_006_1,macro,1,30\n")
-    features = {"layout": "features", "root": str(tmp_path / "f"), "annotation": "a.csv"}
-    plan = ask(mine=ask.mine, theirs=features)
+    plan = ask(mine=ask.mine, theirs=published)
     assert plan.crossed("mespot") == []
     plan = ask(
-        {"methods.one_seed.datasets": {"mine": {}, "theirs": {}}}, mine=ask.mine, theirs=features
+        {"methods.one_seed.datasets": {"mine": {}, "theirs": {}}}, mine=ask.mine, theirs=published
     )
     assert set(plan.crossed("two_stage")) == {("mine", "theirs"), ("theirs", "mine")}
     own = ask.mine | {"settings": {"roi": {"set": "boxes"}}}
-    plan = ask({"methods.one_seed.datasets": {"mine": {}, "theirs": {}}}, mine=own, theirs=features)
+    plan = ask(
+        {"methods.one_seed.datasets": {"mine": {}, "theirs": {}}}, mine=own, theirs=published
+    )
     assert plan.crossed("two_stage") == [], "of other regions"
 
 
-def test_parts_that_do_not_go_together_are_refused(ask, tmp_path):
+def test_parts_that_do_not_go_together_are_refused(ask, published):
     both = {"layout": "joined", "of": ["mine", "toy"]}
     boxes = ask.demo | {"settings": {"roi": {"set": "boxes"}}}
     plan = ask(mine=ask.mine, toy=boxes, both=both)
     with pytest.raises(InputError, match="datasets.both: mine, toy have other regions"):
         plan.check()
-    (tmp_path / "f" / "samm_006").mkdir(parents=True)
-    (tmp_path / "f" / "samm_006" / "samm_006_1_0000.npz").write_bytes(b"")
-    (tmp_path / "f" / "a.csv").write_text("video,type,onset,offset\nsamm_006_1,macro,1,30\n")
-    toy = {"layout": "features", "root": str(tmp_path / "f"), "annotation": "a.csv"}
     on_both = {"methods.mespot.datasets": {"both": {}}, "methods.one_seed.datasets": {"both": {}}}
     with pytest.raises(InputError, match="published features tell no face size.*leave mespot out"):
-        ask(on_both, mine=ask.mine, toy=toy, both=both).check()
-    ask(on_both | {"methods.mespot.datasets": {}}, mine=ask.mine, toy=toy, both=both).check()
+        ask(on_both, mine=ask.mine, toy=published, both=both).check()
+    ask(on_both | {"methods.mespot.datasets": {}}, mine=ask.mine, toy=published, both=both).check()
 
 
 def test_a_class_of_ones_own_is_looked_for_before_anything_runs(ask, tmp_path):

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from mespot.cli import app
 from mespot.datasets.plain_table import PUBLISHED
-from mespot.score import PROTOCOLS, Count, by_subject, count, overlaps, pairs, score
+from mespot.score import PROTOCOLS, Count, by_subject, count, overlaps, pairs, score, score_files
 
 TYPE = {1: "macro", 2: "micro"}
 
@@ -216,3 +216,15 @@ def test_each_subjects_counts_add_up(tmp_path):
     assert json.loads(done.output)["overall"]["tp"] == 1
     written = pd.read_csv(tmp_path / "subjects.csv").set_index(["subject", "type"])
     assert written.loc["a", "macro"][["tp", "n", "m"]].tolist() == [1, 1, 2]
+
+
+def test_a_protocol_named_twice_counts_once(tmp_path):
+    """Or each subject would count twice in the intervals of confidence."""
+    table = tmp_path / "a.csv"
+    table.write_text("subject,video,type,onset,offset\ns,v,macro,1,30\n")
+    told = []
+    for protocols in (["strict"], ["strict", "strict"]):
+        score_files(table, None, [table], protocols, subjects=tmp_path / "s.csv")
+        told.append((tmp_path / "s.csv").read_text())
+    assert told[0] == told[1]
+    assert "strict" in told[0]

@@ -375,7 +375,7 @@ def test_nothing_to_train_on_is_named(planted):
 @pytest.mark.parametrize(
     ("change", "settings", "message"),
     [
-        ({"valid": False}, {}, "nothing moves in the videos trained on"),
+        ({"valid": False}, {}, "no face is seen in the videos trained on"),
         ({"mdmo": 0.0}, {}, "nothing moves in the videos trained on"),
         ({"valid": False}, {"normalisation": "published"}, "no expression trained on lies where"),
         ({}, {"macro_weight": 1e308}, "no finite number after epoch 1; lower train.learning_rate"),

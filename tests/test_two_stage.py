@@ -359,6 +359,17 @@ def test_marks_are_where_they_are_annotated(first, annotation):
     assert one.targets[len(OUTPUTS) + AUS.index(12), row.apex] == 1
 
 
+def test_a_marks_gaussian_is_whole(first, annotation):
+    """As far as float32 tells it from nothing beside 1, which is what the loss takes."""
+    its = annotation[(annotation["video"] == first.video) & (annotation["type"] == "macro")].head(1)
+    targets = dict(zip(PROBABILITIES, clip(first, its).targets, strict=False))
+    row, t = its.iloc[0], np.arange(len(first.mdmo))
+    width = 0.12 * (row.offset - row.onset + 1)
+    whole = np.exp(-(((t - row.apex) / width) ** 2) / 2).astype(np.float32)
+    one = np.float32(1)
+    np.testing.assert_array_equal(one - targets["macro_apex"], one - whole)
+
+
 def test_a_video_at_half_speed_lasts_twice_as_long_and_may_change_its_type(first, annotation):
     its = annotation[annotation["video"] == first.video]
     slow = clip(first, its, 0.5)

@@ -135,7 +135,9 @@ def score_files(
     write the counts of each subject, if they are wanted. Raises InputError for an unknown protocol or a
     file without the needed columns.
     """
-    protocols = [*dict.fromkeys(protocols)]
+    protocols = [
+        *dict.fromkeys(protocols)
+    ]  # or each subject counts twice in the intervals of confidence
     for protocol in protocols:
         if protocol not in PROTOCOLS:
             raise InputError(f"protocol {protocol!r}; one of {', '.join(PROTOCOLS)} was expected")

@@ -383,12 +383,6 @@ class Score(Settings):
         "auw_gcn_distinct",
     ]
 
-    @field_validator("protocols")
-    @classmethod
-    def _once(cls, protocols: list[str]) -> list[str]:
-        """Or each subject would count twice in the intervals of confidence."""
-        return list(dict.fromkeys(protocols))
-
 
 class Report(Settings):
     headline: str = "strict"
@@ -430,13 +424,12 @@ class Dataset(Settings):
             )
         if self.root == "":
             raise ValueError("root: an empty path; the folder of the videos was expected, or null")
-        nothing = {"joined": ("fps", "frames_fps", "annotation", "compare")}.get(self.layout, ())
-        nothing = ("annotation", "compare") if self.demo else nothing
-        for key in nothing:
+        what, lacks = "demo" if self.demo else "joined dataset", []
+        if self.demo or self.of:
+            lacks = ["annotation", "compare"] + (["fps", "frames_fps"] if self.of else [])
+        for key in lacks:
             if getattr(self, key) != type(self).model_fields[key].default:
-                raise ValueError(
-                    f"{key}: a {'demo' if self.demo else 'joined dataset'} has none of its own"
-                )
+                raise ValueError(f"{key}: a {what} has none of its own")
         if self.demo and self.layout not in ("cas_me_sq", "samm_lv"):
             raise ValueError("layout: a demo is made as cas_me_sq or samm_lv")
         if self.compare and not self.annotation:
@@ -545,7 +538,7 @@ def explain(error: ValidationError, place: Callable[[tuple], str] = lambda keys:
         parts = [
             part
             for part in map(str, fault["loc"])
-            if not re.match(r"\[key\]|literal\[|constr", part)
+            if not re.match(r"\[key\]$|literal\[|constrained-", part)
         ]
         key = ".".join(parts)
         said = fault["msg"].removeprefix("Value error, ")

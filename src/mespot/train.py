@@ -127,10 +127,6 @@ def untrained(
     else:
         unit = known.pop()
         mean, std = moments(chosen, unit)
-        if not (std > 0).all():
-            raise InputError(
-                f"{chosen[0].video} and others: nothing moves in the videos trained on, as their features have it"
-            )
     rois_of_au = graph.rois_in(settings.graph_rois, regions)
     if not any(rois_of_au.values()):
         raise InputError(
@@ -144,7 +140,11 @@ def untrained(
 
 
 def made(network: str, adjacency: np.ndarray, settings: Train) -> torch.nn.Module:
-    """A network with random weights; one of one's own is tried on nothing. Raises InputError."""
+    """A network with random weights; one of one's own is tried on a window of zeros.
+
+    Raises InputError where its class cannot be made of an adjacency (R, R), or gives other logits than
+    (1, 10, T).
+    """
     kind = model_class(network)
     if network == "auw_gcn":
         return kind(torch.from_numpy(adjacency).float())
@@ -186,11 +186,15 @@ def fingerprint_of(network: torch.nn.Module, windows: Windows, name: str, settin
 
 
 def moments(features: Sequence[Feature], unit: str) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation (2,) of (dx, dy) over all rows that count."""
+    """Mean and standard deviation (2,) of (dx, dy) over all rows that count.
+
+    Raises InputError where nothing moves in them, or there are none.
+    """
     rows = [in_unit(f, unit)[f.valid].reshape(-1, 2) for f in features]
     rows = np.concatenate(rows).astype(float)
-    if not len(rows):
-        return np.zeros(2, np.float32), np.zeros(2, np.float32)
+    if not (rows != rows[:1]).any(0).all():
+        what = "nothing moves" if len(rows) else "no face is seen"
+        raise InputError(f"{features[0].video} and others: {what} in the videos trained on")
     return rows.mean(0).astype(np.float32), rows.std(0).astype(np.float32)
 
 
